@@ -1,0 +1,285 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// A Claim is one attempt at one job. Its methods are for one goroutine at a
+// time, except CancelRequested.
+type Claim struct {
+	ID         string
+	Job        Job
+	Attempt    int // 1 for the first of this round
+	MaxRetries int
+	Life       string
+
+	pool *Pool
+	rec  *record
+	from Name // the name under which it waited
+	key  string
+	once sync.Once
+}
+
+// Claim takes the job that waits at path ("pending/NAME" or "failed/NAME") for
+// this pool, by lock first and rename second. Errors that decide what to do
+// next: ErrGone, ErrHeld, ErrNotDue, ErrDrop, ErrUnfinished, ErrRefused.
+func (p *Pool) Claim(pathname string) (*Claim, error) {
+	s := p.s
+	r, err := s.openRecord(pathname)
+	if err != nil {
+		return nil, s.unreadable(pathname, err)
+	}
+	if err := s.dueNow(r); err != nil {
+		r.close()
+		return nil, err
+	}
+	p.mu.Lock()
+	p.claims++
+	n := r.name
+	n.Pool, n.Claim = p.name, p.claims
+	c := &Claim{ID: r.id, pool: p, rec: r, from: r.name, key: n.Pool + "." + strconv.FormatUint(n.Claim, 10)}
+	p.held[c.key] = c
+	p.mu.Unlock()
+	if err := c.begin(n); err != nil {
+		p.forget(c)
+		r.close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// dueNow lets a job begin whose time has come by its name, or by its file: a
+// job that was enqueued without delay on a host whose clock is ahead is due.
+func (s *Spool) dueNow(r *record) error {
+	if !r.name.Time.After(s.sys.now()) {
+		return nil
+	}
+	last := r.dec.history[len(r.dec.history)-1]
+	if last.Life != "" && last.At.Equal(r.name.Time) {
+		return nil
+	}
+	return ErrNotDue
+}
+
+// begin renames the file to the claim's own name, proves that the rename moved
+// what we hold, and writes the attempt's line.
+func (c *Claim) begin(n Name) error {
+	s, r := c.pool.s, c.rec
+	to := string(Processing) + "/" + n.String()
+	if err := s.fs.RenameNoReplace(r.path, to); err != nil {
+		if elsewhere(err) {
+			return ErrGone
+		}
+		return err
+	}
+	if !s.is(to, r.info) {
+		// Another file had the name when we moved it: it goes back.
+		return errors.Join(ErrGone, s.putBack(to, r.path))
+	}
+	back := r.path
+	r.path, r.name = to, n
+	life, _ := lifeOf(r.dec.history)
+	c.Job, c.Life = r.dec.Job, life
+	c.Job.ID = c.ID
+	c.MaxRetries = s.maxRetries(r.dec)
+	c.Attempt = attempts(r.dec.history, false) + 1
+	e := Entry{Attempt: c.Attempt, Claim: c.key, Started: s.stamp()}
+	if err := r.add(e); err != nil {
+		return errors.Join(err, s.putBack(r.path, back))
+	}
+	return nil
+}
+
+func (s *Spool) maxRetries(dec *decoded) int {
+	if dec != nil && dec.MaxRetries != nil {
+		return *dec.MaxRetries
+	}
+	return s.cfg().MaxRetries
+}
+
+// unreadable moves a known job whose file was made unreadable to dead/, with
+// the reason in its log. One that may be in the middle of being edited waits.
+func (s *Spool) unreadable(p string, err error) error {
+	var invalid *InvalidError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	lock, info, lockErr := s.lockJob(p)
+	if lockErr != nil {
+		return lockErr
+	}
+	defer lock.Close()
+	defer lock.Unlock()
+	if errors.Is(err, errIncomplete) && s.sys.now().Sub(info.Mtime) < unfinishedTime {
+		return ErrUnfinished
+	}
+	n, ok := ParseName(path.Base(p))
+	if !ok {
+		return err
+	}
+	if err := s.appendLog(n.ID, refusedPrefix+strconv.Quote(path.Base(p))+": "+oneLine(err.Error())+"\n"); err != nil {
+		return err
+	}
+	if _, err := s.moveTo(p, Dead, Name{Time: s.sys.now(), Priority: n.Priority, ID: n.ID}); err != nil {
+		return err
+	}
+	return fmt.Errorf("job %q: %w: %w", n.ID, ErrRefused, err)
+}
+
+// Adopt makes a job of the dropped file at path and returns where it waits.
+func (p *Pool) Adopt(ctx context.Context, path string) (string, error) { return p.s.adopt(ctx, path) }
+
+// File is the locked description of the job's file, for the job to inherit:
+// while any process has it, the job counts as alive. It is nil in simulations.
+func (c *Claim) File() *os.File { return c.rec.lock.OS() }
+
+// JobFile is the absolute path of the job's file that never changes.
+func (c *Claim) JobFile() string { return c.pool.s.abs(idPath(c.ID)) }
+
+// Path is where the file lies now, "processing/…".
+func (c *Claim) Path() string { return c.rec.path }
+
+// Started fills in the process group that runs the attempt.
+func (c *Claim) Started(pid int) error {
+	return c.rec.complete(Entry{PID: pid, PIDStart: c.pool.s.sys.startOf(pid)})
+}
+
+// OpenLog opens the job's log to append to it; it is made when missing.
+func (c *Claim) OpenLog() (*os.File, error) {
+	s := c.pool.s
+	p := logPath(c.ID)
+	s.madeDir(path.Dir(p))
+	f, err := s.fs.Open(p, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
+	if err != nil {
+		return nil, err
+	}
+	return f.OS(), nil
+}
+
+// DropEmptyLog removes the job's log if nothing was printed into it.
+func (c *Claim) DropEmptyLog() {
+	s := c.pool.s
+	if info, err := s.fs.Lstat(logPath(c.ID)); err == nil && info.Size == 0 {
+		_ = s.fs.Unlink(logPath(c.ID))
+	}
+}
+
+// A Result is how an attempt ended.
+type Result struct {
+	Outcome Outcome
+	Exit    *int
+	Signal  string
+	Reason  string // of a failure, for people; cut to 1 KiB
+	// RetryAt is when a failed job runs again; without it, it is buried.
+	RetryAt time.Time
+	// Killed says that we killed the attempt. What escaped the kill keeps the
+	// lock, and the next attempt waits for it.
+	Killed bool
+}
+
+const maxReason = 1 << 10
+
+// Settle writes the outcome and moves the job to the state that follows from
+// it, which it returns. A job that a person has moved meanwhile stays where it
+// was put: ErrGone.
+func (c *Claim) Settle(res Result) (State, error) {
+	s, r := c.pool.s, c.rec
+	now := s.sys.now()
+	st, n := Dead, Name{Time: now, Priority: c.from.Priority, ID: c.ID}
+	cancel := c.CancelRequested()
+	switch {
+	case res.Outcome == Succeeded:
+		st = Completed
+	case cancel:
+		res.Outcome, res.RetryAt = Cancelled, time.Time{}
+	case !res.RetryAt.IsZero():
+		st, n.Time = Failed, res.RetryAt.UTC().Truncate(time.Microsecond)
+	}
+	e := Entry{Ended: Stamp{now}, Outcome: res.Outcome, Exit: res.Exit, Signal: res.Signal, Reason: cutReason(res.Reason)}
+	return st, c.end(e, st, n, res.Killed, func() error { return s.durably(r, st) })
+}
+
+func cutReason(r string) string {
+	if len(r) > maxReason {
+		r = r[:maxReason]
+	}
+	return toValidUTF8(r)
+}
+
+// Release gives the job back unfinished: it waits again under its old due time
+// and priority, and is not charged.
+func (c *Claim) Release(reason string, killed bool) error {
+	s, r := c.pool.s, c.rec
+	if c.CancelRequested() {
+		_, err := c.Settle(Result{Outcome: Cancelled, Reason: reason, Killed: killed})
+		return err
+	}
+	e := Entry{Ended: s.stamp(), Outcome: Interrupted, Reason: cutReason(reason)}
+	return c.end(e, Pending, c.from, killed, func() error { return s.durably(r, Pending) })
+}
+
+// GiveBack returns a job that was never started, without a trace of the claim
+// in the count of attempts: this pool has no handler for it.
+func (c *Claim) GiveBack() error {
+	return c.Release("not started: this pool has nothing to run it with", false)
+}
+
+// end writes the last members of the attempt's line and renames the file.
+func (c *Claim) end(e Entry, st State, n Name, killed bool, sync func() error) (err error) {
+	s, r := c.pool.s, c.rec
+	defer c.pool.forget(c)
+	if killed {
+		defer r.abandon()
+	} else {
+		defer r.close()
+	}
+	if !r.still() {
+		return ErrGone
+	}
+	e.To = string(st) + "/" + n.String()
+	if err := r.complete(e); err != nil {
+		return err
+	}
+	if err := r.move(st, n); err != nil {
+		return err
+	}
+	if st == Completed || st == Dead {
+		if e := s.dropCancel(c.ID); e != nil && err == nil {
+			err = e
+		}
+	}
+	return errors.Join(err, sync())
+}
+
+// durably syncs a settle where every one is to be synced.
+func (s *Spool) durably(r *record, st State) error {
+	if s.cfg().Sync != SyncAlways || r.rw == nil {
+		return nil
+	}
+	return s.group.sync(r.rw, path.Dir(r.path), string(Processing))
+}
+
+// SyncNow makes all state changes so far durable. Pools call it every
+// sync_interval in which they settled something.
+func (s *Spool) SyncNow() error { return s.fs.SyncFS() }
+
+func (p *Pool) forget(c *Claim) {
+	p.mu.Lock()
+	delete(p.held, c.key)
+	p.mu.Unlock()
+}
+
+// holds reports whether a slot of this pool holds the claim.
+func (p *Pool) holds(n Name) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, ok := p.held[n.Pool+"."+strconv.FormatUint(n.Claim, 10)]
+	return ok
+}

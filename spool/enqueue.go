@@ -1,0 +1,318 @@
+package spool
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"time"
+
+	"queuectl/spool/internal/fsys"
+)
+
+// Enqueue makes a job and returns its id once the job is as durable as the
+// configured sync level says. An error means that there is no such job, except
+// where it says otherwise.
+func (s *Spool) Enqueue(ctx context.Context, j Job) (string, error) {
+	data, err := json.Marshal(j)
+	if err != nil {
+		return "", err
+	}
+	return s.EnqueueJSON(ctx, data)
+}
+
+// EnqueueJSON makes a job of one JSON object. Members that queuectl does not
+// know are kept and reach the job.
+func (s *Spool) EnqueueJSON(ctx context.Context, data []byte) (string, error) {
+	dec, err := s.decodeNew(data)
+	if err != nil {
+		return "", err
+	}
+	for {
+		b := s.newBirth(dec, s.newID(dec), s.sys.now(), Entry{Event: EventEnqueued})
+		err := s.publish(ctx, b)
+		if dec.ID == "" && errors.Is(err, ErrTaken) {
+			continue // a random id that is taken: another one
+		}
+		if err != nil {
+			return "", err
+		}
+		return b.name.ID, nil
+	}
+}
+
+// decodeNew decodes what a user wrote to become a new job.
+func (s *Spool) decodeNew(data []byte) (*decoded, error) {
+	dec, err := decodeJob(data, s.cfg().MaxJobSize)
+	if err != nil {
+		return nil, err
+	}
+	if dec.history != nil {
+		return nil, &InvalidError{Member: "history", Reason: `is queuectl's own; to run a job again use "queuectl retry"`}
+	}
+	if dec.ID != "" {
+		if err := validUserID(dec.ID); err != nil {
+			return nil, &InvalidError{Member: "id", Reason: err.Error()}
+		}
+	}
+	return dec, nil
+}
+
+// A birth is a job that is about to be made: its name, where it goes, and its
+// whole file.
+type birth struct {
+	name Name
+	dest string
+	data []byte
+}
+
+// newID is the id of a new job: its own, or a random one.
+func (s *Spool) newID(dec *decoded) string {
+	if dec.ID != "" {
+		return dec.ID
+	}
+	return s.sys.rand(12)
+}
+
+// newBirth gives a job its due time and priority, and writes its file: what
+// the user wrote, what is missing of id and created_at, and the history, to
+// which a line is added that begins the life and says where the file goes.
+func (s *Spool) newBirth(dec *decoded, id string, at time.Time, line Entry) birth {
+	return s.birthAt(dec, Name{Time: dueOf(dec, at), Priority: priorityOf(dec), ID: id}, "", at, line)
+}
+
+// birthAt is newBirth under a given name, and at a path of its own where there
+// is one.
+func (s *Spool) birthAt(dec *decoded, n Name, to string, at time.Time, line Entry) birth {
+	if to == "" {
+		to = string(Pending) + "/" + n.String()
+	}
+	line.At, line.Life, line.To = Stamp{at}, s.sys.rand(12), to
+	history := append(dec.history[:len(dec.history):len(dec.history)], line)
+	return birth{name: n, dest: to, data: fileOf(dec, n.ID, at, history)}
+}
+
+// fileOf is a job's file: the user's bytes, the members that are missing, and
+// the history.
+func fileOf(dec *decoded, id string, at time.Time, history []Entry) []byte {
+	base, comma := dec.base()
+	base = append([]byte(nil), base...)
+	member := func(name, value string) {
+		if comma {
+			base = append(base, ',')
+		}
+		base, comma = fmt.Appendf(base, `"%s":"%s"`, name, value), true
+	}
+	if dec.ID == "" {
+		member("id", id)
+	}
+	if dec.CreatedAt.IsZero() {
+		member("created_at", stamp(at))
+	}
+	return newFile(base, comma, history)
+}
+
+// dueOf is when a job may run: at once where it does not say.
+func dueOf(dec *decoded, at time.Time) time.Time {
+	if !dec.RunAt.IsZero() {
+		return dec.RunAt.UTC().Truncate(time.Microsecond)
+	}
+	return at.Add(dec.Delay).Truncate(time.Microsecond)
+}
+
+// defaultPriority is that of a job that does not say.
+const defaultPriority = 5
+
+func priorityOf(dec *decoded) int {
+	if dec.Priority != nil {
+		return *dec.Priority
+	}
+	return defaultPriority
+}
+
+// publish stages one job in the directory that this process keeps for it,
+// links its id, and moves it into pending/.
+func (s *Spool) publish(ctx context.Context, b birth) error {
+	g, err := s.enqueuer()
+	if err != nil {
+		return err
+	}
+	staged, f, err := g.writeJob(&b)
+	if err != nil {
+		s.retire(g)
+		return err
+	}
+	defer f.Close()
+	undo := func(err error, linked bool) error {
+		if s.rollBackJob(staged, b.name.ID, linked) != nil {
+			s.retire(g) // somebody else rolls it back
+		}
+		return err
+	}
+	sync := s.syncing()
+	if sync {
+		if err := s.group.sync(f); err != nil {
+			return undo(err, false)
+		}
+	}
+	if err := s.linkID(ctx, staged, b.name.ID); err != nil {
+		return undo(err, false)
+	}
+	to, err := s.moveTo(staged, Pending, b.name)
+	if err != nil {
+		return undo(err, true)
+	}
+	if !sync {
+		return nil
+	}
+	if err := s.group.sync(nil, path.Dir(idPath(b.name.ID)), path.Dir(to)); err != nil {
+		return fmt.Errorf("job %q is enqueued, but may not survive a power cut: %w", b.name.ID, err)
+	}
+	return nil
+}
+
+// rollBackJob takes back what was staged for one job.
+func (s *Spool) rollBackJob(staged, id string, linked bool) error {
+	if linked {
+		if same, err := s.sameFile(staged, idPath(id)); err != nil {
+			return err
+		} else if same {
+			if err := s.fs.Unlink(idPath(id)); err != nil {
+				return err
+			}
+		}
+	}
+	return s.fs.Unlink(staged)
+}
+
+// enqueuer is the staging directory that this process keeps for its life.
+func (s *Spool) enqueuer() (*staging, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.single != nil {
+		return s.single, nil
+	}
+	g, err := s.stage()
+	if err == nil {
+		s.single = g
+	}
+	return g, err
+}
+
+// retire gives up a staging directory in which something went wrong.
+func (s *Spool) retire(g *staging) {
+	s.mu.Lock()
+	mine := s.single == g
+	if mine {
+		s.single = nil
+	}
+	s.mu.Unlock()
+	if mine {
+		_ = g.finish()
+	}
+}
+
+// writeJob creates the job's file in the staging and leaves it open to be
+// synced. Two goroutines may stage one id at one time: the later takes the
+// next free microsecond.
+func (g *staging) writeJob(b *birth) (string, fsys.File, error) {
+	for {
+		p := g.path + "/" + b.name.String()
+		f, err := g.s.fs.Open(p, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+		if exists(err) {
+			b.name.Time = b.name.Time.Add(time.Microsecond)
+			continue
+		}
+		if err != nil {
+			return "", nil, err
+		}
+		if _, err := f.WriteAt(b.data, 0); err != nil {
+			_ = f.Close()
+			_ = g.s.fs.Unlink(p)
+			return "", nil, err
+		}
+		return p, f, nil
+	}
+}
+
+// EnqueueBatch makes many jobs at once: all or none, also across a crash at
+// any moment. They run in the order given where their priorities are equal. An
+// error is a *BatchError where one job is to blame; nothing is enqueued then.
+func (s *Spool) EnqueueBatch(ctx context.Context, jobs [][]byte) ([]string, error) {
+	births, err := s.births(jobs)
+	if err != nil || len(births) == 0 {
+		return nil, err
+	}
+	g, err := s.stage()
+	if err != nil {
+		return nil, err
+	}
+	if err := g.batch(ctx, births); err != nil {
+		_ = g.finish() // rolls back
+		return nil, err
+	}
+	ids := make([]string, len(births))
+	for i, b := range births {
+		ids[i] = b.name.ID
+	}
+	// It is committed: what cannot be moved now, others move.
+	_ = g.finish()
+	return ids, nil
+}
+
+// births decodes the jobs of a batch. Line k is due at least 1 µs after line
+// k-1 where neither says when, and where both say the same time.
+func (s *Spool) births(jobs [][]byte) ([]birth, error) {
+	births := make([]birth, 0, len(jobs))
+	seen := make(map[string]bool, len(jobs))
+	later := make(map[int64]int)
+	now := s.sys.now()
+	for i, data := range jobs {
+		dec, err := s.decodeNew(data)
+		if err != nil {
+			return nil, &BatchError{Index: i, Err: err}
+		}
+		if dec.ID != "" && seen[dec.ID] {
+			return nil, &BatchError{Index: i, Err: fmt.Errorf("id %q stands twice in the batch: %w", dec.ID, ErrTaken)}
+		}
+		seen[dec.ID] = true
+		at := now.Add(time.Duration(i) * time.Microsecond)
+		if !dec.RunAt.IsZero() {
+			k := dec.RunAt.UnixMicro()
+			dec.RunAt = dec.RunAt.Add(time.Duration(later[k]) * time.Microsecond)
+			later[k]++
+		}
+		births = append(births, s.newBirth(dec, s.newID(dec), at, Entry{Event: EventEnqueued}))
+	}
+	return births, nil
+}
+
+// batch stages all files, links all ids, makes everything durable with one
+// sync of the file system, and commits.
+func (g *staging) batch(ctx context.Context, births []birth) error {
+	s := g.s
+	for i := range births {
+		_, f, err := g.writeJob(&births[i])
+		if err != nil {
+			return err
+		}
+		_ = f.Close()
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	for i, b := range births {
+		if err := s.linkID(ctx, g.path+"/"+b.name.String(), b.name.ID); err != nil {
+			return &BatchError{Index: i, Err: err}
+		}
+	}
+	sync := s.syncing()
+	if sync {
+		if err := s.fs.SyncFS(); err != nil {
+			return err
+		}
+	}
+	return g.commit(sync)
+}

@@ -1,0 +1,219 @@
+package spool
+
+import (
+	"context"
+	"path"
+	"strings"
+	"time"
+
+	"queuectl/spool/internal/fsys"
+)
+
+// waitForStager bounds how long an enqueuer waits for another one that is just
+// about to publish, or to give up, the same id.
+const waitForStager = 2 * time.Second
+
+// linkID gives a staged file its id. ErrTaken: a job has it. ErrBusy: somebody
+// is about to make one with it, and may still fail.
+func (s *Spool) linkID(ctx context.Context, staged, id string) error {
+	to := idPath(id)
+	var deadline time.Time
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		err := s.fs.Link(staged, to)
+		if notExist(err) && s.madeDir(path.Dir(to)) {
+			if err := s.syncNewIDDir(); err != nil {
+				return err
+			}
+			continue
+		}
+		if !exists(err) {
+			return s.linkError(err)
+		}
+		verdict, err := s.whoHas(id, path.Dir(staged))
+		if err != nil {
+			return err
+		}
+		switch verdict {
+		case idTaken:
+			return s.takenError(id)
+		case idFree:
+			continue
+		}
+		if deadline.IsZero() {
+			deadline = s.sys.now().Add(waitForStager)
+		} else if s.sys.now().After(deadline) {
+			return &busyID{id}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+func (s *Spool) syncNewIDDir() error {
+	if !s.syncing() {
+		return nil
+	}
+	return s.group.sync(nil, "ids")
+}
+
+type busyID struct{ id string }
+
+func (e *busyID) Error() string {
+	return "id \"" + e.id + "\" is just being used by another process; try again"
+}
+func (e *busyID) Is(target error) bool { return target == ErrBusy }
+
+func (s *Spool) linkError(err error) error {
+	if err == nil || !noHardLinks(err) {
+		return err
+	}
+	return &SpoolError{Dir: s.dir, Reason: "its file system has no hard links", Hint: "put the spool on a local file system", Err: err}
+}
+
+func (s *Spool) takenError(id string) error {
+	e := &TakenError{ID: id}
+	if j, err := s.Job(id); err == nil {
+		e.State = j.State
+	}
+	return e
+}
+
+type idVerdict int
+
+const (
+	idTaken idVerdict = iota
+	idFree            // it was an orphan or a dead staging's: try again
+	idBusy            // somebody is at work with it: wait
+)
+
+// whoHas finds out what an id that cannot be linked stands for. The order of
+// the looks matters: the second name is opened first, then its lock is tried,
+// and only then comes tmp/, so that whoever published or gave up meanwhile is
+// seen. own is the staging directory of who asks.
+func (s *Spool) whoHas(id, own string) (idVerdict, error) {
+	f, err := s.fs.Open(idPath(id), s.lockFor)
+	if notExist(err) {
+		return idFree, nil
+	}
+	if notPlain(err) {
+		return idTaken, nil
+	}
+	if err != nil {
+		return idTaken, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return idTaken, err
+	}
+	locked := f.TryLock() == nil
+	if locked {
+		defer f.Unlock()
+	}
+	rolled, living, err := s.stagers(id, own, info)
+	switch {
+	case err != nil:
+		return idTaken, err
+	case rolled:
+		return idFree, nil
+	case living:
+		return idBusy, nil
+	}
+	if info, err = f.Stat(); err != nil {
+		return idTaken, err
+	}
+	if info.Nlink == 1 {
+		if !locked {
+			return idBusy, nil
+		}
+		orphan, err := s.orphan(id, info)
+		if orphan || err != nil {
+			return idFree, err
+		}
+	}
+	if !s.is(idPath(id), info) {
+		return idFree, nil
+	}
+	return idTaken, nil
+}
+
+// stagers rolls the dead stagings that have to do with the id, and tells
+// whether a living one has.
+func (s *Spool) stagers(id, own string, info fsys.Info) (rolled, living bool, err error) {
+	var dirs []string
+	if err := s.fs.List("tmp", func(n string) bool { dirs = append(dirs, n); return true }); err != nil {
+		return false, false, err
+	}
+	for _, d := range dirs {
+		dir := "tmp/" + d
+		concerned, err := s.concerns(dir, id, info, dir == own)
+		if err != nil || !concerned {
+			continue // gone meanwhile, or nothing of ours
+		}
+		ok, err := s.roll(dir)
+		if err != nil {
+			return rolled, living, err
+		}
+		rolled = rolled || ok
+		living = living || !ok
+	}
+	return rolled, living, nil
+}
+
+// concerns reports whether a staging has this inode, or has taken a file of
+// this id. What the asker itself has taken does not count.
+func (s *Spool) concerns(dir, id string, info fsys.Info, own bool) (bool, error) {
+	files, _, err := s.walk(dir)
+	if err != nil {
+		return false, err
+	}
+	for _, f := range files {
+		if stagedID(path.Base(f)) != id {
+			continue
+		}
+		if (strings.Contains(f, "/") && !own) || s.is(dir+"/"+f, info) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// orphan removes the second name of a job whose file a person has removed. The
+// caller holds its lock and has seen a link count of 1; one listing can miss a
+// name that is being moved, so it takes two.
+func (s *Spool) orphan(id string, info fsys.Info) (bool, error) {
+	for range 2 {
+		paths, err := s.namesOf(id)
+		if err != nil || len(paths) > 0 {
+			return false, err
+		}
+	}
+	if !s.is(idPath(id), info) {
+		return true, nil
+	}
+	err := s.fs.Unlink(idPath(id))
+	if notExist(err) {
+		err = nil
+	}
+	return err == nil, err
+}
+
+// namesOf lists every name of the id in the state directories.
+func (s *Spool) namesOf(id string) (paths []string, err error) {
+	for _, st := range States {
+		err := s.Scan(st, func(p string, n Name, canonical bool) bool {
+			if canonical && n.ID == id {
+				paths = append(paths, p)
+			}
+			return true
+		})
+		if err != nil && !notExist(err) {
+			return nil, err
+		}
+	}
+	return paths, nil
+}
+

@@ -1,0 +1,460 @@
+//go:build unix
+
+package fsys
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+	"golang.org/x/sys/unix"
+)
+
+// OS is the file system of the machine below one directory. It holds a handle
+// on the directory and on each of its sub-directories that was used, so that
+// an operation costs one system call and no walk from the root (measured:
+// renameat on held handles 8 to 11 µs, os.Root.Rename 16 to 20).
+type OS struct {
+	dir  string
+	root int
+
+	mu   sync.RWMutex
+	dirs map[string]int // top-level directory -> handle
+	old  []int          // handles that were replaced, closed at the end
+	done bool
+}
+
+var _ FS = (*OS)(nil)
+
+// Open returns the file system below dir, which must be a directory.
+func Open(dir string) (*OS, error) {
+	fd, err := openRetry(unix.AT_FDCWD, dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
+	}
+	return &OS{dir: dir, root: fd, dirs: make(map[string]int)}, nil
+}
+
+// Close gives back all handles.
+func (o *OS) Close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.done {
+		return nil
+	}
+	o.done = true
+	for _, fd := range o.dirs {
+		_ = unix.Close(fd)
+	}
+	for _, fd := range o.old {
+		_ = unix.Close(fd)
+	}
+	return unix.Close(o.root)
+}
+
+// at splits a path into the handle of its top-level directory and the rest.
+func (o *OS) at(path string) (fd int, rest string, err error) {
+	top, rest, found := strings.Cut(path, "/")
+	if !found {
+		return o.root, path, nil
+	}
+	o.mu.RLock()
+	fd, ok := o.dirs[top]
+	o.mu.RUnlock()
+	if ok {
+		return fd, rest, nil
+	}
+	fd, err = o.reopen(top, -1)
+	return fd, rest, err
+}
+
+// reopen opens a top-level directory again if the handle is still stale.
+func (o *OS) reopen(top string, stale int) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.done {
+		return -1, fs.ErrClosed
+	}
+	if fd, ok := o.dirs[top]; ok && fd != stale {
+		return fd, nil
+	}
+	fd, err := openRetry(o.root, top, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, err
+	}
+	if stale >= 0 {
+		// Another goroutine may be inside a call with it: keep it open.
+		o.old = append(o.old, stale)
+	}
+	o.dirs[top] = fd
+	return fd, nil
+}
+
+// gone reports whether ENOENT came from a handle whose directory was removed,
+// and if so opens the directory that now has its name.
+func (o *OS) gone(err error, path string) bool {
+	if !errors.Is(err, unix.ENOENT) {
+		return false
+	}
+	top, _, found := strings.Cut(path, "/")
+	if !found {
+		return false
+	}
+	o.mu.RLock()
+	fd, ok := o.dirs[top]
+	o.mu.RUnlock()
+	var st unix.Stat_t
+	if !ok || unix.Fstat(fd, &st) != nil || st.Nlink != 0 {
+		return false
+	}
+	_, err = o.reopen(top, fd)
+	return err == nil
+}
+
+// do runs an operation on one path.
+func (o *OS) do(op, path string, f func(fd int, name string) error) error {
+	for range 2 {
+		fd, name, err := o.at(path)
+		if err == nil {
+			err = retry(func() error { return f(fd, name) })
+		}
+		if err == nil {
+			return nil
+		}
+		if !o.gone(err, path) {
+			return &os.PathError{Op: op, Path: filepath.Join(o.dir, path), Err: err}
+		}
+	}
+	return &os.PathError{Op: op, Path: filepath.Join(o.dir, path), Err: unix.ENOENT}
+}
+
+// do2 runs an operation on two paths.
+func (o *OS) do2(op, oldpath, newpath string, f func(ofd int, oname string, nfd int, nname string) error) error {
+	var err error
+	for range 2 {
+		var ofd, nfd int
+		var oname, nname string
+		ofd, oname, err = o.at(oldpath)
+		if err == nil {
+			nfd, nname, err = o.at(newpath)
+		}
+		if err == nil {
+			err = retry(func() error { return f(ofd, oname, nfd, nname) })
+		}
+		if err == nil {
+			return nil
+		}
+		if !o.gone(err, newpath) && !o.gone(err, oldpath) {
+			break
+		}
+	}
+	return &os.LinkError{Op: op, Old: filepath.Join(o.dir, oldpath), New: filepath.Join(o.dir, newpath), Err: err}
+}
+
+// Open opens a file or directory.
+func (o *OS) Open(path string, flag int) (File, error) {
+	var f *osFile
+	err := o.do("open", path, func(at int, name string) error {
+		fd, err := openRetry(at, name, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
+		if err == nil {
+			f = &osFile{fd: fd, path: filepath.Join(o.dir, path)}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Mkdir makes a directory.
+func (o *OS) Mkdir(path string) error {
+	return o.do("mkdir", path, func(at int, name string) error { return unix.Mkdirat(at, name, 0o700) })
+}
+
+// Lstat tells about a name.
+func (o *OS) Lstat(path string) (Info, error) {
+	var st unix.Stat_t
+	err := o.do("lstat", path, func(at int, name string) error {
+		return unix.Fstatat(at, name, &st, unix.AT_SYMLINK_NOFOLLOW)
+	})
+	if err != nil {
+		return Info{}, err
+	}
+	return info(&st), nil
+}
+
+// Link gives a file a second name.
+func (o *OS) Link(oldpath, newpath string) error {
+	return o.do2("link", oldpath, newpath, func(ofd int, oname string, nfd int, nname string) error {
+		return unix.Linkat(ofd, oname, nfd, nname, 0)
+	})
+}
+
+// Rename moves and replaces.
+func (o *OS) Rename(oldpath, newpath string) error {
+	return o.do2("rename", oldpath, newpath, unix.Renameat)
+}
+
+// RenameNoReplace moves and never replaces.
+func (o *OS) RenameNoReplace(oldpath, newpath string) error {
+	return o.do2("rename", oldpath, newpath, func(ofd int, oname string, nfd int, nname string) error {
+		err := renameNoReplace(ofd, oname, nfd, nname)
+		if !errors.Is(err, errors.ErrUnsupported) && !errors.Is(err, unix.EINVAL) {
+			return err
+		}
+		var st unix.Stat_t
+		switch err := unix.Fstatat(nfd, nname, &st, unix.AT_SYMLINK_NOFOLLOW); {
+		case err == nil:
+			return unix.EEXIST
+		case !errors.Is(err, unix.ENOENT):
+			return err
+		}
+		return unix.Renameat(ofd, oname, nfd, nname)
+	})
+}
+
+// Unlink removes a name.
+func (o *OS) Unlink(path string) error {
+	return o.do("unlink", path, func(at int, name string) error { return unix.Unlinkat(at, name, 0) })
+}
+
+// Rmdir removes an empty directory.
+func (o *OS) Rmdir(path string) error {
+	return o.do("rmdir", path, func(at int, name string) error { return unix.Unlinkat(at, name, unix.AT_REMOVEDIR) })
+}
+
+// openDir opens a directory anew, so that its read position is our own.
+func (o *OS) openDir(op, path string) (int, error) {
+	fd := -1
+	err := o.do(op, path, func(at int, name string) error {
+		var err error
+		fd, err = openRetry(at, name, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		return err
+	})
+	return fd, err
+}
+
+// List calls fn with every name.
+func (o *OS) List(path string, fn func(string) bool) error {
+	fd, err := o.openDir("list", path)
+	if err != nil {
+		return err
+	}
+	d := os.NewFile(uintptr(fd), filepath.Join(o.dir, path))
+	defer d.Close()
+	for {
+		names, err := d.Readdirnames(1024)
+		for _, n := range names {
+			if !fn(n) {
+				return nil
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// SyncDir makes a directory's names durable. Where directories cannot be
+// synced (EINVAL), their names are durable without it.
+func (o *OS) SyncDir(path string) error {
+	fd, err := o.openDir("sync", path)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := retry(func() error { return fsync(fd) }); err != nil && !errors.Is(err, unix.EINVAL) {
+		return &os.PathError{Op: "sync", Path: filepath.Join(o.dir, path), Err: err}
+	}
+	return nil
+}
+
+// SyncFS makes the whole file system durable.
+func (o *OS) SyncFS() error {
+	if err := retry(func() error { return syncfs(o.root) }); err != nil {
+		return &os.PathError{Op: "sync", Path: o.dir, Err: err}
+	}
+	return nil
+}
+
+// Lock opens a path to be locked. The file is never created: an empty file
+// under a name that was just moved away would be worse than none.
+func (o *OS) Lock(path string) (Lock, error) {
+	if _, err := o.Lstat(path); err != nil {
+		return nil, err
+	}
+	return &osLock{flock.New(filepath.Join(o.dir, path), flock.SetFlag(os.O_RDWR))}, nil
+}
+
+type osLock struct{ f *flock.Flock }
+
+func (l *osLock) TryLock() (bool, error)  { return l.f.TryLock() }
+func (l *osLock) TryRLock() (bool, error) { return l.f.TryRLock() }
+func (l *osLock) RLock() error            { return l.f.RLock() }
+func (l *osLock) Close() error            { return l.f.Close() }
+
+type osFile struct {
+	fd   int
+	path string
+	os   *os.File
+}
+
+func (f *osFile) wrap(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &os.PathError{Op: op, Path: f.path, Err: err}
+}
+
+func (f *osFile) ReadAt(b []byte, off int64) (int, error) {
+	n := 0
+	for n < len(b) {
+		m, err := unix.Pread(f.fd, b[n:], off+int64(n))
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return n, f.wrap("read", err)
+		}
+		if m == 0 {
+			return n, io.EOF
+		}
+		n += m
+	}
+	return n, nil
+}
+
+func (f *osFile) WriteAt(b []byte, off int64) (int, error) {
+	n := 0
+	for n < len(b) {
+		m, err := unix.Pwrite(f.fd, b[n:], off+int64(n))
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return n, f.wrap("write", err)
+		}
+		n += m
+	}
+	return n, nil
+}
+
+func (f *osFile) Write(b []byte) (int, error) {
+	n := 0
+	for n < len(b) {
+		m, err := unix.Write(f.fd, b[n:])
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return n, f.wrap("write", err)
+		}
+		n += m
+	}
+	return n, nil
+}
+
+func (f *osFile) Truncate(size int64) error {
+	return f.wrap("truncate", retry(func() error { return unix.Ftruncate(f.fd, size) }))
+}
+
+func (f *osFile) Sync() error {
+	return f.wrap("sync", retry(func() error { return fsync(f.fd) }))
+}
+
+func (f *osFile) Stat() (Info, error) {
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstat(f.fd, &st) }); err != nil {
+		return Info{}, f.wrap("stat", err)
+	}
+	return info(&st), nil
+}
+
+func (f *osFile) TryLock() error {
+	err := retry(func() error { return unix.Flock(f.fd, unix.LOCK_EX|unix.LOCK_NB) })
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return ErrWouldBlock
+	}
+	return f.wrap("lock", err)
+}
+
+func (f *osFile) Unlock() error {
+	return f.wrap("unlock", retry(func() error { return unix.Flock(f.fd, unix.LOCK_UN) }))
+}
+
+func (f *osFile) NoWriter() (bool, error) { return noWriter(f.fd) }
+
+func (f *osFile) OS() *os.File {
+	if f.os == nil {
+		f.os = os.NewFile(uintptr(f.fd), f.path)
+	}
+	return f.os
+}
+
+func (f *osFile) Close() error {
+	if f.fd < 0 {
+		return nil
+	}
+	fd := f.fd
+	f.fd = -1
+	if f.os != nil {
+		return f.os.Close()
+	}
+	return f.wrap("close", unix.Close(fd))
+}
+
+func info(st *unix.Stat_t) Info {
+	mode := fs.FileMode(st.Mode & 0o777)
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		mode |= fs.ModeDir
+	case unix.S_IFLNK:
+		mode |= fs.ModeSymlink
+	case unix.S_IFIFO:
+		mode |= fs.ModeNamedPipe
+	case unix.S_IFSOCK:
+		mode |= fs.ModeSocket
+	case unix.S_IFBLK:
+		mode |= fs.ModeDevice
+	case unix.S_IFCHR:
+		mode |= fs.ModeDevice | fs.ModeCharDevice
+	}
+	if st.Mode&unix.S_ISVTX != 0 {
+		mode |= fs.ModeSticky
+	}
+	return Info{
+		Dev: uint64(st.Dev), Ino: uint64(st.Ino), //nolint:unconvert // differs by system
+		Mode: mode, Size: st.Size, Nlink: uint64(st.Nlink), //nolint:unconvert // differs by system
+		UID: st.Uid, GID: st.Gid,
+		Mtime: time.Unix(st.Mtim.Unix()),
+	}
+}
+
+func openRetry(at int, name string, flag int, mode uint32) (int, error) {
+	for {
+		fd, err := unix.Openat(at, name, flag, mode)
+		if !errors.Is(err, unix.EINTR) {
+			return fd, err
+		}
+	}
+}
+
+func retry(f func() error) error {
+	for {
+		err := f()
+		if !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package fsys
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+func renameNoReplace(ofd int, oname string, nfd int, nname string) error {
+	return unix.Renameat2(ofd, oname, nfd, nname, unix.RENAME_NOREPLACE)
+}
+
+func fsync(fd int) error { return unix.Fsync(fd) }
+
+func syncfs(fd int) error { return unix.Syncfs(fd) }
+
+// noWriter asks for a read lease, which the kernel refuses while anybody has
+// the file open for writing. It is given back at once.
+func noWriter(fd int) (bool, error) {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_RDLCK)
+	switch {
+	case err == nil:
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK)
+		return err == nil, err
+	case errors.Is(err, unix.EAGAIN):
+		return false, nil
+	default:
+		// EACCES: the file of somebody else. EINVAL: a file system without.
+		return false, errors.ErrUnsupported
+	}
+}
+
+// networkTypes are the f_type numbers (statfs(2)) of file systems whose
+// changes on other hosts send no events here.
+var networkTypes = map[uint32]bool{
+	0x6969:     true, // NFS
+	0x517b:     true, // SMB
+	0xff534d42: true, // CIFS
+	0xfe534d42: true, // SMB2
+	0x01021997: true, // 9p
+	0x65735546: true, // FUSE: GlusterFS, MooseFS, sshfs
+	0x00c36400: true, // Ceph
+	0x5346414f: true, // AFS
+	0x0bd00bd0: true, // Lustre
+	0x47504653: true, // GPFS
+	0x73757245: true, // Coda
+	0x19830326: true, // BeeGFS
+	0x7461636f: true, // OCFS2
+	0x01161970: true, // GFS2
+	0x6a656a62: true, // virtiofs and shared mounts of some virtual machines
+}
+
+// Network tells by statfs(2).
+func (o *OS) Network() bool {
+	var st unix.Statfs_t
+	if unix.Fstatfs(o.root, &st) != nil {
+		return false
+	}
+	return networkTypes[uint32(st.Type)]
+}
+
+// Space tells by statfs(2).
+func (o *OS) Space() (Space, error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(o.root, &st); err != nil {
+		return Space{}, err
+	}
+	return Space{
+		FreeBytes: st.Bavail * uint64(st.Bsize), TotalBytes: st.Blocks * uint64(st.Bsize),
+		FreeFiles: st.Ffree, TotalFiles: st.Files,
+		ReadOnly: st.Flags&unix.ST_RDONLY != 0,
+	}, nil
+}

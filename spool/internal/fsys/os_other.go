@@ -1,0 +1,36 @@
+//go:build unix && !linux
+
+package fsys
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// syncfs does not exist here; sync(2) starts a sync of all file systems, and
+// the sync of our own directory that follows waits for its journal.
+func syncfs(fd int) error {
+	if err := unix.Sync(); err != nil {
+		return err
+	}
+	return fsync(fd)
+}
+
+func noWriter(int) (bool, error) { return false, errors.ErrUnsupported }
+
+// Network cannot be told apart here; the slow scan finds what no event tells.
+func (o *OS) Network() bool { return false }
+
+// Space tells by statfs(2).
+func (o *OS) Space() (Space, error) {
+	var st unix.Statfs_t
+	if err := unix.Fstatfs(o.root, &st); err != nil {
+		return Space{}, err
+	}
+	return Space{
+		FreeBytes: uint64(st.Bavail) * uint64(st.Bsize), TotalBytes: st.Blocks * uint64(st.Bsize), //nolint:unconvert // differs by system
+		FreeFiles: uint64(st.Ffree), TotalFiles: st.Files, //nolint:unconvert // differs by system
+		ReadOnly: st.Flags&unix.MNT_RDONLY != 0,
+	}, nil
+}

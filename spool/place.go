@@ -1,0 +1,177 @@
+package spool
+
+import (
+	"errors"
+	"path"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"queuectl/spool/internal/fsys"
+)
+
+// A state directory that has grown too big goes on in sub-directories named 1,
+// 2 and so on; what is in them is in that state.
+
+// fullDir is the length in bytes at which a writer goes on in the next
+// sub-directory. A default ext4 directory refuses some inserts for good from
+// about 5.9 million names of our length on; 64 MiB are about a million.
+const fullDir = 64 << 20
+
+// room remembers where in a state there is room, so that one lstat in a
+// thousand moves is enough.
+type room struct {
+	sub   int // 0: the state directory itself
+	moves int
+}
+
+const lookEvery = 1000
+
+// place is the directory into which a file of this state goes now.
+func (s *Spool) place(st State) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.room[st]
+	if r == nil {
+		r = &room{}
+		s.room[st] = r
+	}
+	if r.moves%lookEvery == 0 {
+		for {
+			info, err := s.fs.Lstat(subDir(st, r.sub))
+			if err != nil || info.Size < fullDir {
+				break
+			}
+			r.sub++
+		}
+	}
+	r.moves++
+	return subDir(st, r.sub)
+}
+
+// nextPlace is where to go on when dir refused a name although the file system
+// has room.
+func (s *Spool) nextPlace(st State) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r := s.room[st]
+	r.sub++
+	return subDir(st, r.sub)
+}
+
+func subDir(st State, n int) string {
+	if n == 0 {
+		return string(st)
+	}
+	return string(st) + "/" + strconv.Itoa(n)
+}
+
+// overflowDir reports whether a name in a state directory is one of its
+// sub-directories' names.
+func overflowDir(name string) bool {
+	n, err := strconv.Atoi(name)
+	return err == nil && n > 0 && strconv.Itoa(n) == name
+}
+
+// stateOf is the state of a path such as "pending/NAME" or "pending/1/NAME".
+func stateOf(p string) State {
+	st, _, _ := strings.Cut(p, "/")
+	return State(st)
+}
+
+// moveTo renames a file into a state under the first free name from n on, and
+// never over another file (rule 2). Where the same inode has the name already,
+// the old name is removed. It returns the new path.
+func (s *Spool) moveTo(from string, st State, n Name) (string, error) {
+	dir := s.place(st)
+	for tries := 0; ; tries++ {
+		to := dir + "/" + n.String()
+		if to == from {
+			return to, nil
+		}
+		err := s.fs.RenameNoReplace(from, to)
+		switch {
+		case err == nil:
+			return to, nil
+		case exists(err):
+			same, err := s.sameFile(from, to)
+			if err != nil {
+				return "", err
+			}
+			if same {
+				return to, s.fs.Unlink(from)
+			}
+			n.Time = n.Time.Add(time.Microsecond)
+		case notExist(err) && tries < 3 && s.madeDir(dir):
+		case errors.Is(err, syscall.ENOSPC) && tries < 3 && s.hasRoom():
+			dir = s.nextPlace(st)
+			s.madeDir(dir)
+		default:
+			return "", err
+		}
+	}
+}
+
+// putBack renames a file to the very path that it came from, or where that is
+// occupied by another file, to one beside it: a person may have put something
+// new there.
+func (s *Spool) putBack(from, to string) error {
+	for n, ok := ParseName(path.Base(to)); ; {
+		err := s.fs.RenameNoReplace(from, to)
+		if notExist(err) && s.madeDir(path.Dir(to)) {
+			err = s.fs.RenameNoReplace(from, to)
+		}
+		if !exists(err) {
+			return err
+		}
+		same, err := s.sameFile(from, to)
+		if err != nil {
+			return err
+		}
+		if same {
+			return s.fs.Unlink(from)
+		}
+		if ok {
+			n.Time = n.Time.Add(time.Microsecond)
+			to = path.Dir(to) + "/" + n.String()
+			continue
+		}
+		base := strings.TrimSuffix(path.Base(to), ".json")
+		to = path.Dir(to) + "/" + base[:min(len(base), 200)] + "~" + s.sys.rand(6) + ".json"
+	}
+}
+
+// madeDir makes a directory that may be missing: held, an overflow directory,
+// or one that a person has removed. It reports whether it was missing.
+func (s *Spool) madeDir(dir string) bool {
+	parent, _ := path.Split(dir)
+	if parent != "" {
+		s.madeDir(strings.TrimSuffix(parent, "/"))
+	}
+	return s.fs.Mkdir(dir) == nil
+}
+
+func (s *Spool) sameFile(a, b string) (bool, error) {
+	ia, err := s.fs.Lstat(a)
+	if err != nil {
+		return false, err
+	}
+	ib, err := s.fs.Lstat(b)
+	if notExist(err) {
+		return false, nil
+	}
+	return err == nil && ia.Same(ib), err
+}
+
+// hasRoom tells a directory that can take no more names from a full disk.
+func (s *Spool) hasRoom() bool {
+	sp, err := s.fs.Space()
+	return err == nil && sp.FreeBytes > 1<<20 && (sp.TotalFiles == 0 || sp.FreeFiles > 16)
+}
+
+// is reports whether path is the inode that info tells of.
+func (s *Spool) is(path string, info fsys.Info) bool {
+	now, err := s.fs.Lstat(path)
+	return err == nil && now.Same(info)
+}

@@ -1,0 +1,304 @@
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"queuectl/spool/internal/fsys"
+)
+
+// maxHistory is the length in bytes from which a history is compacted to its
+// last keepLines lines.
+const (
+	maxHistory = 256 << 10
+	keepLines  = 100
+)
+
+// maxFile is the most that is read of a job's file: what the user wrote
+// (bounded by max_job_size), and a history that was not compacted yet.
+func maxFile(c Config) int64 { return c.MaxJobSize + 2*maxHistory }
+
+// A record is one job's file, held under its lock.
+//
+// lock is the description that carries the lock; it is opened for reading
+// only, so that a job that inherits it cannot write its own record through it.
+// rw is ours alone.
+type record struct {
+	s    *Spool
+	id   string
+	path string // where the file lies in a state directory
+	name Name
+	lock fsys.File
+	rw   fsys.File
+	info fsys.Info
+	data []byte // the file as we last knew it
+	dec  *decoded
+	ours bool // lines can be appended to it in place
+}
+
+// lockJob opens and locks the file at path, which lies in a state directory,
+// and proves that the name still means what is locked. ErrGone: it is not
+// there any more; ErrHeld: somebody holds it.
+func (s *Spool) lockJob(path string) (fsys.File, fsys.Info, error) {
+	f, err := s.fs.Open(path, s.lockFor)
+	if elsewhere(err) {
+		return nil, fsys.Info{}, ErrGone
+	}
+	if err != nil {
+		return nil, fsys.Info{}, err
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode.IsRegular() {
+		err = errNotPlain
+	}
+	if err == nil {
+		err = f.TryLock()
+	}
+	if err == nil && !s.is(path, info) {
+		_ = f.Unlock()
+		err = ErrGone
+	}
+	if err != nil {
+		_ = f.Close()
+		if held(err) {
+			err = ErrHeld
+		} else if elsewhere(err) {
+			err = ErrGone
+		}
+		return nil, fsys.Info{}, err
+	}
+	return f, info, nil
+}
+
+// openRecord locks the job's file at path and reads it. A file that is not the
+// inode of its id's second name is ErrDrop.
+func (s *Spool) openRecord(path string) (*record, error) {
+	name, ok := ParseName(baseName(path))
+	if !ok {
+		return nil, ErrDrop
+	}
+	lock, info, err := s.lockJob(path)
+	if err != nil {
+		return nil, err
+	}
+	r := &record{s: s, id: name.ID, path: path, name: name, lock: lock, info: info}
+	if !s.is(idPath(r.id), info) {
+		r.close()
+		return nil, ErrDrop
+	}
+	if err := r.load(); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// load opens the file for ourselves, reads it, and mends a torn tail. A file
+// that was rewritten in place in a form to which no line can be appended is
+// replaced by one with the same content in our form.
+func (r *record) load() error {
+	rw, err := r.s.fs.Open(r.path, os.O_RDWR)
+	if elsewhere(err) {
+		return ErrGone
+	}
+	if err != nil {
+		return err
+	}
+	r.rw = rw
+	if info, err := rw.Stat(); err != nil || !info.Same(r.info) {
+		return errors.Join(ErrGone, err)
+	}
+	if err := r.read(); err != nil {
+		return err
+	}
+	if !r.ours || len(r.data)-r.dec.histStart > maxHistory {
+		return r.replaceWith(compact(r.dec.history, r.s.stamp()))
+	}
+	return nil
+}
+
+// read reads and decodes the file as it is on disk.
+func (r *record) read() error {
+	cfg := r.s.cfg()
+	if info, err := r.rw.Stat(); err != nil {
+		return err
+	} else if info.Size > maxFile(cfg) {
+		return &InvalidError{Reason: fmt.Sprintf("is %d bytes long", info.Size)}
+	}
+	data, err := readAll(r.rw, 4096)
+	if err != nil {
+		return err
+	}
+	keep, ok := repair(data)
+	if ok && keep < len(data) {
+		if data, err = r.cut(data, keep); err != nil {
+			return err
+		}
+	}
+	dec, err := decodeJob(data, maxFile(cfg))
+	if err != nil {
+		return err
+	}
+	if dec.ID != "" && dec.ID != r.id {
+		return &InvalidError{Member: "id", Reason: fmt.Sprintf("says %q in the file of job %q", dec.ID, r.id)}
+	}
+	r.data, r.dec, r.ours = data, dec, ok
+	return nil
+}
+
+// cut ends the file after its last complete history line.
+func (r *record) cut(data []byte, keep int) ([]byte, error) {
+	whole := append(slices.Clip(data[:keep]), tail...)
+	if _, err := r.rw.WriteAt([]byte(tail), int64(keep)); err != nil {
+		return nil, err
+	}
+	return whole, r.rw.Truncate(int64(len(whole)))
+}
+
+// verify makes sure that the file is as we last knew it before a write, and
+// reads it again where it is not: somebody may have edited it in place.
+func (r *record) verify() error {
+	info, err := r.rw.Stat()
+	if err != nil {
+		return err
+	}
+	end := r.data[max(0, len(r.data)-64):]
+	if info.Size == int64(len(r.data)) {
+		now := make([]byte, len(end))
+		if _, err := r.rw.ReadAt(now, info.Size-int64(len(end))); err == nil && bytes.Equal(now, end) {
+			return nil
+		}
+	}
+	known, dec := r.data, r.dec
+	if err := r.read(); err == nil && r.ours && sameLife(dec, r.dec) {
+		return nil
+	}
+	// What is there now is no record of this job: the one we know replaces it.
+	r.data, r.dec = known, dec
+	return r.replaceWith(r.dec.history)
+}
+
+func sameLife(a, b *decoded) bool {
+	la, _ := lifeOf(a.history)
+	lb, _ := lifeOf(b.history)
+	return la == lb
+}
+
+// add appends a line to the history.
+func (r *record) add(e Entry) error {
+	return r.write(appendEntry(e), len(tail), func() { r.dec.history = append(r.dec.history, e) })
+}
+
+// complete adds members to the last line.
+func (r *record) complete(e Entry) error {
+	return r.write(completeEntry(e), len(tail)+1, func() {
+		last := &r.dec.history[len(r.dec.history)-1]
+		*last = merge(*last, e)
+	})
+}
+
+// write puts b over the last n bytes of the file with one pwrite.
+func (r *record) write(b []byte, n int, known func()) error {
+	if err := r.verify(); err != nil {
+		return err
+	}
+	at := len(r.data) - n
+	if _, err := r.rw.WriteAt(b, int64(at)); err != nil {
+		// A short write (a full disk) is taken back: the old tail again.
+		if _, e := r.rw.WriteAt(r.data[at:], int64(at)); e == nil {
+			_ = r.rw.Truncate(int64(len(r.data)))
+		}
+		return err
+	}
+	r.data = append(slices.Clip(r.data[:at]), b...)
+	known()
+	return nil
+}
+
+// replaceWith gives the job a new file with the same user's content and this
+// history, under the same name, and holds the new one instead.
+func (r *record) replaceWith(history []Entry) error {
+	base, comma := r.dec.base()
+	data := newFile(base, comma, history)
+	f, err := r.s.replace(r.path, r.info, data, r.path)
+	if err != nil {
+		return err
+	}
+	_ = r.lock.Unlock()
+	_ = r.lock.Close()
+	_ = r.rw.Close()
+	r.lock, r.rw = f, nil
+	if r.info, err = f.Stat(); err != nil {
+		return err
+	}
+	if r.rw, err = r.s.fs.Open(r.path, os.O_RDWR); err != nil {
+		return err
+	}
+	if info, err := r.rw.Stat(); err != nil || !info.Same(r.info) {
+		return errors.Join(ErrGone, err)
+	}
+	return r.read()
+}
+
+// still reports whether the file is where we know it to be.
+func (r *record) still() bool { return r.s.is(r.path, r.info) }
+
+// move renames the file into a state.
+func (r *record) move(st State, n Name) error {
+	if !r.still() {
+		return ErrGone
+	}
+	to, err := r.s.moveTo(r.path, st, n)
+	if elsewhere(err) {
+		return ErrGone
+	}
+	if err != nil {
+		return err
+	}
+	r.path = to
+	r.name, _ = ParseName(baseName(to))
+	return nil
+}
+
+// close frees the lock.
+func (r *record) close() {
+	if r.lock != nil {
+		_ = r.lock.Unlock()
+	}
+	r.abandon()
+}
+
+// abandon closes our descriptors only: whoever inherited the lock keeps it.
+func (r *record) abandon() {
+	if r.lock != nil {
+		_ = r.lock.Close()
+	}
+	if r.rw != nil {
+		_ = r.rw.Close()
+	}
+	r.lock, r.rw = nil, nil
+}
+
+// compact keeps the line that begins the life and the last lines of a history
+// that is too long. The line between them says how many were dropped, and how
+// many attempts the round had made by then.
+func compact(h []Entry, now Stamp) []Entry {
+	if len(h) <= keepLines+2 {
+		return h
+	}
+	first := len(h) - keepLines
+	birth, dropped := 0, first-1
+	for i, e := range h[:first] {
+		if e.Life != "" {
+			birth = i
+		}
+		if e.Event == EventCompacted {
+			dropped += e.Dropped - 1
+		}
+	}
+	note := Entry{Event: EventCompacted, At: now, Dropped: dropped, Attempt: attempts(h[:first], false)}
+	return append([]Entry{h[birth], note}, h[first:]...)
+}

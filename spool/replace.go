@@ -1,0 +1,97 @@
+package spool
+
+import (
+	"os"
+	"path"
+
+	"queuectl/spool/internal/fsys"
+)
+
+// replace puts a new file with this content in the place of the job's file
+// old, which lies at from: the one way in which a job's content changes. The
+// new file takes the full name dest (a path in a state directory) and the id's
+// second name.
+//
+// The caller holds the lock of old (only a forced recovery does not), and gets
+// the new file, locked before anybody could see it. ErrGone: the name does not
+// mean old any more, and nothing has changed.
+func (s *Spool) replace(from string, old fsys.Info, content []byte, dest string) (fsys.File, error) {
+	g, err := s.stage()
+	if err != nil {
+		return nil, err
+	}
+	if err := g.take(from, old); err != nil {
+		_ = g.finish()
+		return nil, err
+	}
+	return g.replacement(content, dest)
+}
+
+// take moves a file into the staging, where it keeps the path that it came
+// from, and proves that it is the inode meant.
+func (g *staging) take(from string, old fsys.Info) error {
+	to := g.path + "/" + from
+	g.s.madeDir(path.Dir(to))
+	err := g.s.fs.RenameNoReplace(from, to)
+	if elsewhere(err) {
+		return ErrGone
+	}
+	if err != nil {
+		return err
+	}
+	if !g.s.is(to, old) {
+		return ErrGone // finish puts it back
+	}
+	return nil
+}
+
+// replacement writes the new file under its two names, commits, and finishes.
+func (g *staging) replacement(content []byte, dest string) (fsys.File, error) {
+	s := g.s
+	id := stagedID(path.Base(dest))
+	second := g.path + "/new/ids/" + id + ".json"
+	s.madeDir(path.Dir(second))
+	s.madeDir(path.Dir(g.path + "/new/" + dest))
+	f, err := s.fs.Open(second, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if err == nil {
+		_, err = f.WriteAt(content, 0)
+	}
+	if err == nil {
+		err = s.fs.Link(second, g.path+"/new/"+dest)
+	}
+	var lock fsys.File
+	if err == nil {
+		// Of the new file, too, we hold a description that a job can inherit.
+		if lock, err = s.fs.Open(second, s.lockFor); err == nil {
+			err = lock.TryLock()
+		}
+	}
+	if err == nil {
+		err = g.syncAndCommit(f, g.path+"/new/ids", path.Dir(g.path+"/new/"+dest), g.path+"/new", path.Dir(g.path+"/"+dest))
+	}
+	if f != nil {
+		_ = f.Close()
+	}
+	if e := g.finish(); err == nil {
+		err = e
+	}
+	if err != nil && lock != nil {
+		_ = lock.Close()
+		lock = nil
+	}
+	return lock, err
+}
+
+// syncAndCommit makes what is staged durable, then commits it.
+func (g *staging) syncAndCommit(f fsys.File, dirs ...string) error {
+	sync := g.s.syncing()
+	if sync {
+		if err := g.s.group.sync(f, append(dirs, g.path)...); err != nil {
+			return err
+		}
+	}
+	return g.commit(sync)
+}
+
+// syncing reports whether what was acknowledged must survive a power cut.
+func (s *Spool) syncing() bool { return s.cfg().Sync != SyncOff }

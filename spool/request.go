@@ -1,0 +1,121 @@
+package spool
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+
+	"queuectl/spool/internal/fsys"
+)
+
+// Requests to what runs are files in control/. Each names the life that it
+// means, so that one which comes late never hits another: the job's life, or
+// the pool's name. An empty one, made by hand, means what is older than it.
+const (
+	stopSuffix   = ".stop"
+	cancelSuffix = ".cancel"
+)
+
+type request struct {
+	Life string `json:"life"`
+	At   Stamp  `json:"at"`
+	Now  bool   `json:"now,omitempty"`
+}
+
+func (s *Spool) ask(name string, q request) error {
+	data, err := json.Marshal(q)
+	if err != nil {
+		return err
+	}
+	s.madeDir("control")
+	return s.writeOver("control/"+name, append(data, '\n'))
+}
+
+// request reads a request; ok is false where there is none.
+func (s *Spool) request(name string) (q request, info fsys.Info, ok bool) {
+	p := "control/" + name
+	info, err := s.fs.Lstat(p)
+	if err != nil || !info.Mode.IsRegular() {
+		return q, info, false
+	}
+	b, err := s.readFile(p, 4096)
+	if err != nil {
+		return q, info, false
+	}
+	_ = json.Unmarshal(b, &q) // an empty or odd one is one made by hand
+	return q, info, true
+}
+
+// RequestStop asks a pool to stop: softly, or with now without grace.
+func (s *Spool) RequestStop(pool string, now bool) error {
+	return s.ask(pool+stopSuffix, request{Life: pool, At: s.stamp(), Now: now})
+}
+
+// StopRequested reports whether somebody asked this pool to stop.
+func (p *Pool) StopRequested() (stop, now bool) {
+	q, _, ok := p.s.request(p.name + stopSuffix)
+	return ok, ok && q.Now
+}
+
+// cancelled reports whether a request to cancel means the job with this life,
+// and removes one that means another.
+func (s *Spool) cancelled(id, life string, since time.Time) bool {
+	q, info, ok := s.request(id + cancelSuffix)
+	if !ok {
+		return false
+	}
+	if q.Life == life || (q.Life == "" && !info.Mtime.Before(since)) {
+		return true
+	}
+	_ = s.dropCancel(id)
+	return false
+}
+
+// CancelRequested reports whether somebody asked to cancel this job.
+func (c *Claim) CancelRequested() bool {
+	life, since := lifeOf(c.rec.dec.history)
+	return c.pool.s.cancelled(c.ID, life, since)
+}
+
+func (s *Spool) dropCancel(id string) error {
+	err := s.fs.Unlink("control/" + id + cancelSuffix)
+	if notExist(err) {
+		return nil
+	}
+	return err
+}
+
+// cancelRequests lists the ids that somebody asked to cancel.
+func (s *Spool) cancelRequests() []string {
+	var ids []string
+	_ = s.fs.List("control", func(n string) bool {
+		if id, ok := strings.CutSuffix(n, cancelSuffix); ok && validID(id) {
+			ids = append(ids, id)
+		}
+		return true
+	})
+	return ids
+}
+
+// exclusively runs f under the lock of a file that is made for it.
+func (s *Spool) exclusively(path string, f func() error) error {
+	if err := s.writeNew(path, nil, false); err != nil && !exists(err) {
+		return err
+	}
+	l, err := s.fs.Lock(path)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	for {
+		ok, err := l.TryLock()
+		if err != nil {
+			return err
+		}
+		if ok {
+			return f()
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+

@@ -1,0 +1,188 @@
+package spool
+
+import (
+	"errors"
+	"path"
+	"strings"
+)
+
+// walk lists all files below a directory that are not directories, by their
+// paths relative to it, and the directories, parents first.
+func (s *Spool) walk(dir string) (files, dirs []string, err error) {
+	var names []string
+	if err := s.fs.List(dir, func(n string) bool { names = append(names, n); return true }); err != nil {
+		return nil, nil, err
+	}
+	for _, n := range names {
+		info, err := s.fs.Lstat(dir + "/" + n)
+		if notExist(err) {
+			continue
+		}
+		if err != nil {
+			return nil, nil, err
+		}
+		if !info.Mode.IsDir() {
+			files = append(files, n)
+			continue
+		}
+		f, d, err := s.walk(dir + "/" + n)
+		if err != nil && !notExist(err) {
+			return nil, nil, err
+		}
+		dirs = append(dirs, n)
+		for _, x := range f {
+			files = append(files, n+"/"+x)
+		}
+		for _, x := range d {
+			dirs = append(dirs, n+"/"+x)
+		}
+	}
+	return files, dirs, nil
+}
+
+// rollAll rolls every dead staging in tmp/ forward or back, and returns how
+// many it rolled.
+func (s *Spool) rollAll() (rolled int, err error) {
+	var names []string
+	if err := s.fs.List("tmp", func(n string) bool { names = append(names, n); return true }); err != nil {
+		return 0, err
+	}
+	var errs []error
+	for _, n := range names {
+		ok, err := s.roll("tmp/" + n)
+		if ok {
+			rolled++
+		}
+		errs = append(errs, err)
+	}
+	return rolled, errors.Join(errs...)
+}
+
+// roll rolls one staging if its owner is dead.
+func (s *Spool) roll(dir string) (rolled bool, err error) {
+	lock, err := s.lockDir(dir)
+	if lock == nil || err != nil {
+		return false, err
+	}
+	defer lock.Close()
+	defer lock.Unlock()
+	return true, s.rollLocked(dir)
+}
+
+// rollLocked does so under the lock of the directory. Each step may be the
+// last one of this process: whoever comes next goes on where it ended.
+func (s *Spool) rollLocked(dir string) error {
+	files, dirs, err := s.walk(dir)
+	if err != nil {
+		return err
+	}
+	step := s.rollBack
+	if strings.HasSuffix(dir, committed) {
+		step = s.rollForward
+	}
+	if err := step(dir, files); err != nil {
+		return err
+	}
+	for i := len(dirs) - 1; i >= 0; i-- {
+		_ = s.fs.Rmdir(dir + "/" + dirs[i])
+	}
+	err = s.fs.Rmdir(dir)
+	if notExist(err) {
+		return nil
+	}
+	return err
+}
+
+// The kinds of files in a staging, by their paths.
+type stagedKind int
+
+const (
+	stagedJob    stagedKind = iota // DUE-P-ID.json
+	stagedSecond                   // new/ids/ID.json
+	stagedNew                      // new/STATE/NAME
+	stagedTaken                    // STATE/NAME
+	stagedOther                    // nothing of ours
+)
+
+func kindOf(p string) stagedKind {
+	top, rest, below := strings.Cut(p, "/")
+	switch {
+	case !below:
+		if n, ok := ParseName(p); ok && n.Pool == "" {
+			return stagedJob
+		}
+		return stagedOther
+	case top == "new" && strings.HasPrefix(rest, "ids/"):
+		return stagedSecond
+	case top == "new" && isState(stateOf(rest)):
+		return stagedNew
+	case isState(State(top)):
+		return stagedTaken
+	}
+	return stagedOther
+}
+
+// rollForward: the second name first, then the names in the state
+// directories, and what was taken is removed last.
+func (s *Spool) rollForward(dir string, files []string) error {
+	for _, kind := range []stagedKind{stagedSecond, stagedNew, stagedJob, stagedTaken} {
+		for _, f := range files {
+			if kindOf(f) != kind {
+				continue
+			}
+			if err := s.forward(kind, dir, f); err != nil && !notExist(err) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Spool) forward(kind stagedKind, dir, f string) error {
+	from := dir + "/" + f
+	switch kind {
+	case stagedSecond:
+		to := idPath(stagedID(path.Base(f)))
+		err := s.fs.Rename(from, to)
+		if notExist(err) && s.madeDir(path.Dir(to)) {
+			err = s.fs.Rename(from, to)
+		}
+		return err
+	case stagedNew:
+		return s.putBack(from, strings.TrimPrefix(f, "new/"))
+	case stagedJob:
+		n, _ := ParseName(f)
+		_, err := s.moveTo(from, Pending, n)
+		return err
+	default:
+		return s.fs.Unlink(from)
+	}
+}
+
+// rollBack: what was promised to nobody goes, and what was taken goes back to
+// the directory and name that it came from.
+func (s *Spool) rollBack(dir string, files []string) error {
+	for _, kind := range []stagedKind{stagedJob, stagedSecond, stagedNew, stagedTaken} {
+		for _, f := range files {
+			if kindOf(f) != kind {
+				continue
+			}
+			if err := s.back(kind, dir, f); err != nil && !notExist(err) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Spool) back(kind stagedKind, dir, f string) error {
+	from := dir + "/" + f
+	switch kind {
+	case stagedJob, stagedNew:
+		return s.rollBackJob(from, stagedID(path.Base(f)), true)
+	case stagedTaken:
+		return s.putBack(from, f)
+	default:
+		return s.fs.Unlink(from)
+	}
+}

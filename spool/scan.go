@@ -1,0 +1,213 @@
+package spool
+
+import (
+	"errors"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"queuectl/spool/internal/fsys"
+)
+
+// Scan calls fn with every name in a state, those in overflow sub-directories
+// too, in no order, until fn returns false. canonical is false for a name that
+// a person gave, which counts only in pending/ (a drop). A name that is moved
+// meanwhile may be missed: draw no conclusion from one absence.
+func (s *Spool) Scan(st State, fn func(path string, n Name, canonical bool) bool) error {
+	more := true
+	var subs []string
+	err := s.fs.List(string(st), func(name string) bool {
+		if overflowDir(name) {
+			subs = append(subs, name)
+			return true
+		}
+		more = s.scanName(string(st), name, fn)
+		return more
+	})
+	if notExist(err) && st == Held {
+		return nil
+	}
+	for _, sub := range subs {
+		if err != nil || !more {
+			return err
+		}
+		dir := string(st) + "/" + sub
+		err = s.fs.List(dir, func(name string) bool {
+			more = s.scanName(dir, name, fn)
+			return more
+		})
+		if notExist(err) {
+			err = nil
+		}
+	}
+	return err
+}
+
+func (s *Spool) scanName(dir, name string, fn func(string, Name, bool) bool) bool {
+	if ignored(name) {
+		return true
+	}
+	n, ok := ParseName(name)
+	if ok && n.Pool != "" && !strings.HasPrefix(dir, string(Processing)) {
+		ok = false
+	}
+	return fn(dir+"/"+name, n, ok)
+}
+
+// entries lists the canonical names of a state in order, at most limit of them
+// (0: all).
+func (s *Spool) entries(st State, limit int) ([]string, error) {
+	var paths []string
+	err := s.Scan(st, func(p string, _ Name, canonical bool) bool {
+		if canonical {
+			paths = append(paths, p)
+		}
+		if limit > 0 && len(paths) >= 4*limit+4096 {
+			paths = firstPaths(paths, limit)
+		}
+		return true
+	})
+	if limit > 0 {
+		return firstPaths(paths, limit), err
+	}
+	slices.SortFunc(paths, byName)
+	return paths, err
+}
+
+func byName(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) }
+
+func firstPaths(paths []string, limit int) []string {
+	slices.SortFunc(paths, byName)
+	return paths[:min(limit, len(paths))]
+}
+
+// locate finds where a job's file lies: by the last line of its history, and
+// only if a person has moved it by listing the directories. ErrNotFound: there
+// is no job with this id.
+func (s *Spool) locate(id string) (string, fsys.Info, error) {
+	if !validID(id) {
+		return "", fsys.Info{}, ErrNotFound
+	}
+	for range 3 {
+		f, err := s.fs.Open(idPath(id), os.O_RDONLY)
+		if notExist(err) {
+			return s.locateUnlinked(id)
+		}
+		if err != nil {
+			return "", fsys.Info{}, err
+		}
+		p, info, err := s.follow(f, id)
+		_ = f.Close()
+		if err == nil || !errors.Is(err, ErrGone) {
+			return p, info, err
+		}
+	}
+	return "", fsys.Info{}, ErrNotFound
+}
+
+// follow goes where the history says, else where the listing says.
+func (s *Spool) follow(f fsys.File, id string) (string, fsys.Info, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return "", info, err
+	}
+	for _, p := range s.hints(f, info) {
+		if s.is(p, info) {
+			return p, info, nil
+		}
+	}
+	for range 2 {
+		paths, err := s.namesOf(id)
+		if err != nil {
+			return "", info, err
+		}
+		for _, p := range paths {
+			if s.is(p, info) {
+				return p, info, nil
+			}
+		}
+		if len(paths) > 0 && !s.is(paths[0], info) { // exchanged by an editor
+			if now, err := s.fs.Lstat(paths[0]); err == nil {
+				return paths[0], now, nil
+			}
+		}
+	}
+	return "", info, ErrGone
+}
+
+// hints are the paths at which the history says that the file may lie.
+func (s *Spool) hints(f fsys.File, info fsys.Info) []string {
+	data, err := readAll(f, min(info.Size, maxFile(s.cfg())))
+	if err != nil {
+		return nil
+	}
+	dec, err := decodeJob(data, maxFile(s.cfg()))
+	if err != nil || len(dec.history) == 0 {
+		return nil
+	}
+	var hints []string
+	last := dec.history[len(dec.history)-1]
+	if last.To != "" {
+		hints = append(hints, last.To)
+	}
+	for i := len(dec.history) - 1; i >= 0 && last.Claim != ""; i-- {
+		if n, ok := ParseName(path.Base(dec.history[i].To)); ok && i < len(dec.history)-1 {
+			hints = append(hints, string(Processing)+"/"+n.String()[:len(n.String())-len(".json")]+"@"+last.Claim+".json")
+			break
+		}
+	}
+	return hints
+}
+
+// locateUnlinked finds a file without a second name: a refused drop, or one of
+// a copied tree.
+func (s *Spool) locateUnlinked(id string) (string, fsys.Info, error) {
+	for range 2 {
+		paths, err := s.namesOf(id)
+		if err != nil {
+			return "", fsys.Info{}, err
+		}
+		for _, p := range paths {
+			if info, err := s.fs.Lstat(p); err == nil {
+				return p, info, nil
+			}
+		}
+	}
+	return "", fsys.Info{}, ErrNotFound
+}
+
+// minShort is the least length of a shortened id.
+const minShort = 4
+
+// Resolve returns the id that a person means: the id itself, or, for generated
+// ids only, its first 4 or more characters. ErrAmbiguous: it fits several.
+func (s *Spool) Resolve(id string) (string, error) {
+	if _, _, err := s.locate(id); err == nil || !errors.Is(err, ErrNotFound) {
+		return id, err
+	}
+	if len(id) < minShort || !validID(id) {
+		return "", jobErr(id, ErrNotFound)
+	}
+	found := make(map[string]bool)
+	for _, st := range States {
+		err := s.Scan(st, func(_ string, n Name, canonical bool) bool {
+			if canonical && strings.HasPrefix(n.ID, id) && generatedID(n.ID) {
+				found[n.ID] = true
+			}
+			return len(found) < 2
+		})
+		if err != nil {
+			return "", err
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", jobErr(id, ErrNotFound)
+	case 1:
+		for full := range found {
+			return full, nil
+		}
+	}
+	return "", jobErr(id, ErrAmbiguous)
+}

@@ -1,0 +1,364 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"queuectl/spool/internal/fsys"
+)
+
+// formatVersion is the number in the file "format". A higher one is refused.
+const formatVersion = 1
+
+// directories of a spool that are made with it. "held" and the directories
+// below ids and logs are made when first needed.
+var directories = []string{
+	string(Pending), string(Processing), string(Failed), string(Completed), string(Dead),
+	"ids", "logs", "tmp", "workers", "control",
+}
+
+// A Spool is an open spool. It may be used by many goroutines at once, and any
+// number of processes may have the same directory open.
+type Spool struct {
+	dir     string
+	fs      fsys.FS
+	sys     system
+	network bool
+	lockFor int // os.O_RDONLY, or os.O_RDWR where locks need it (network file systems)
+
+	mu     sync.Mutex
+	single *staging // of the enqueuers that publish one job at a time
+	room   map[State]*room
+
+	config configCache
+	group  syncGroup
+}
+
+// Options of Open.
+type Options struct {
+	// Create makes the spool where there is none.
+	Create bool
+	// Now is the clock; time.Now where nil.
+	Now func() time.Time
+}
+
+// DefaultDir is the spool that is used where none is named: $QUEUECTL_SPOOL,
+// else $XDG_STATE_HOME/queuectl/default, else ~/.local/state/queuectl/default.
+func DefaultDir(getenv func(string) string) (string, error) {
+	if d := getenv("QUEUECTL_SPOOL"); d != "" {
+		return d, nil
+	}
+	if d := getenv("XDG_STATE_HOME"); filepath.IsAbs(d) {
+		return filepath.Join(d, "queuectl", "default"), nil
+	}
+	if d := getenv("HOME"); d != "" {
+		return filepath.Join(d, ".local", "state", "queuectl", "default"), nil
+	}
+	return "", &SpoolError{Dir: "(default)", Reason: "HOME is not set", Hint: "name a directory with --spool or QUEUECTL_SPOOL"}
+}
+
+// Open opens the spool in dir. Errors that say why it cannot be used are
+// ErrUnusable; a spool that does not exist is also fs.ErrNotExist.
+func Open(dir string, o Options) (*Spool, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, &SpoolError{Dir: dir, Reason: err.Error(), Err: err}
+	}
+	if o.Create {
+		if err := os.MkdirAll(abs, 0o700); err != nil {
+			return nil, &SpoolError{Dir: abs, Reason: "cannot be made: " + reason(err), Err: err}
+		}
+	}
+	osfs, err := fsys.Open(abs)
+	switch {
+	case notExist(err):
+		return nil, &SpoolError{Dir: abs, Reason: "there is no spool yet", Hint: `"queuectl enqueue" or "queuectl worker start" makes one`, Err: err}
+	case err != nil:
+		return nil, &SpoolError{Dir: abs, Reason: reason(err), Err: err}
+	}
+	s := newSpool(abs, osfs, newSystem(o.Now))
+	if err := s.open(o.Create); err != nil {
+		_ = osfs.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func newSpool(dir string, f fsys.FS, sys system) *Spool {
+	s := &Spool{dir: dir, fs: f, sys: sys, network: f.Network(), room: make(map[State]*room)}
+	s.lockFor = os.O_RDONLY
+	if s.network {
+		s.lockFor = os.O_RDWR
+	}
+	s.group.fs = f
+	return s
+}
+
+func (s *Spool) open(create bool) error {
+	if err := s.checkOwner(); err != nil {
+		return err
+	}
+	err := s.checkFormat()
+	if !notExist(err) {
+		return err
+	}
+	if !create {
+		return &SpoolError{Dir: s.dir, Reason: "is not a spool (it has no file named format)", Hint: "name another directory with --spool", Err: fs.ErrNotExist}
+	}
+	return s.create()
+}
+
+// checkOwner refuses a spool into which somebody untrusted could write: who
+// may write here may run commands as us.
+func (s *Spool) checkOwner() error {
+	d, err := s.fs.Open(".", os.O_RDONLY)
+	if err != nil {
+		return &SpoolError{Dir: s.dir, Reason: reason(err), Err: err}
+	}
+	defer d.Close()
+	info, err := d.Stat()
+	if err != nil {
+		return &SpoolError{Dir: s.dir, Reason: reason(err), Err: err}
+	}
+	if me := uint32(os.Geteuid()); info.UID != me && info.UID != 0 {
+		return &SpoolError{
+			Dir: s.dir, Reason: fmt.Sprintf("belongs to user %d, and you are user %d: its owner could run commands as you", info.UID, me),
+			Hint: "work on it as its owner, or name another with --spool",
+		}
+	}
+	if info.Mode.Perm()&0o022 != 0 {
+		return &SpoolError{
+			Dir: s.dir, Reason: fmt.Sprintf("others may write to it (mode %04o), and so could run commands as you", info.Mode.Perm()),
+			Hint: "chmod 700 " + s.dir,
+		}
+	}
+	return nil
+}
+
+func (s *Spool) checkFormat() error {
+	b, err := s.readFile("format", 256)
+	if notExist(err) {
+		return err
+	}
+	if err != nil {
+		return &SpoolError{Dir: s.dir, Reason: "format: " + reason(err), Err: err}
+	}
+	word, num, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
+	n, err := strconv.Atoi(num)
+	if word != "queuectl" || err != nil || n < 1 {
+		return &SpoolError{Dir: s.dir, Reason: fmt.Sprintf("its file format says %q, not \"queuectl %d\"", b, formatVersion), Hint: "name another directory with --spool"}
+	}
+	if n > formatVersion {
+		return &SpoolError{Dir: s.dir, Reason: fmt.Sprintf("it has format %d; this queuectl knows %d", n, formatVersion), Hint: "use a newer queuectl"}
+	}
+	return nil
+}
+
+// create makes the directories, proves that the file system can do what the
+// queue needs, and writes the format last: until then there is no spool.
+func (s *Spool) create() error {
+	if err := s.onlyOurs(); err != nil {
+		return err
+	}
+	for _, d := range directories {
+		if err := s.fs.Mkdir(d); err != nil && !exists(err) {
+			return &SpoolError{Dir: s.dir, Reason: "cannot be made: " + reason(err), Err: err}
+		}
+	}
+	if err := s.Probe(); err != nil {
+		return err
+	}
+	tmp := "tmp/format." + s.sys.rand(6)
+	if err := s.writeNew(tmp, []byte(fmt.Sprintf("queuectl %d\n", formatVersion)), true); err != nil {
+		return &SpoolError{Dir: s.dir, Reason: "cannot be made: " + reason(err), Err: err}
+	}
+	err := s.fs.RenameNoReplace(tmp, "format")
+	if exists(err) { // made by somebody else meanwhile
+		err = s.fs.Unlink(tmp)
+	}
+	if err == nil {
+		err = s.fs.SyncDir(".")
+	}
+	if err != nil {
+		return &SpoolError{Dir: s.dir, Reason: "cannot be made: " + reason(err), Err: err}
+	}
+	// The directory's own name, in its parent. Where that cannot be opened,
+	// its durability is the owner's affair.
+	if d, err := os.Open(filepath.Dir(s.dir)); err == nil {
+		_ = d.Sync()
+		_ = d.Close()
+	}
+	return s.checkFormat()
+}
+
+// onlyOurs refuses to make a spool of a directory that holds other things.
+func (s *Spool) onlyOurs() error {
+	known := map[string]bool{"held": true, "config.json": true, "paused": true, "format": true, "lost+found": true}
+	for _, d := range directories {
+		known[d] = true
+	}
+	foreign := ""
+	err := s.fs.List(".", func(name string) bool {
+		if !known[name] && name[0] != '.' {
+			foreign = name
+		}
+		return foreign == ""
+	})
+	if err != nil {
+		return &SpoolError{Dir: s.dir, Reason: reason(err), Err: err}
+	}
+	if foreign != "" {
+		return &SpoolError{Dir: s.dir, Reason: fmt.Sprintf("is no spool and not empty (it holds %q)", foreign), Hint: "name another directory with --spool"}
+	}
+	return nil
+}
+
+// Probe proves that the file system has hard links and locks; it is refused by
+// name where it has not.
+func (s *Spool) Probe() error {
+	a := "tmp/probe." + s.sys.rand(6)
+	b := a + "b"
+	f, err := s.fs.Open(a, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return &SpoolError{Dir: s.dir, Reason: reason(err), Err: err}
+	}
+	defer f.Close()
+	defer s.fs.Unlink(a)
+	if err := f.TryLock(); err != nil && !held(err) {
+		return &SpoolError{Dir: s.dir, Reason: "its file system has no locks (flock): " + reason(err), Hint: "put the spool on a local file system", Err: err}
+	}
+	if err := s.fs.Link(a, b); err != nil {
+		return &SpoolError{Dir: s.dir, Reason: "its file system has no hard links: " + reason(err), Hint: "put the spool on a local file system", Err: err}
+	}
+	return s.fs.Unlink(b)
+}
+
+// Dir is the spool's absolute path.
+func (s *Spool) Dir() string { return s.dir }
+
+// Close gives back what the spool holds. Claims and pools must have ended.
+func (s *Spool) Close() error {
+	s.mu.Lock()
+	g := s.single
+	s.single = nil
+	s.mu.Unlock()
+	if g != nil {
+		g.discard()
+	}
+	return s.fs.Close()
+}
+
+// Paused reports whether nothing new may start.
+func (s *Spool) Paused() bool {
+	_, err := s.fs.Lstat("paused")
+	return err == nil
+}
+
+// Pause keeps every pool from starting jobs until Resume. What runs goes on.
+func (s *Spool) Pause() error {
+	err := s.writeNew("paused", nil, false)
+	if exists(err) {
+		return nil
+	}
+	return err
+}
+
+// Resume ends a pause.
+func (s *Spool) Resume() error {
+	err := s.fs.Unlink("paused")
+	if notExist(err) {
+		return nil
+	}
+	return err
+}
+
+// abs is the absolute path of something in the spool.
+func (s *Spool) abs(path string) string { return filepath.Join(s.dir, path) }
+
+// readFile reads a plain file of at most max bytes.
+func (s *Spool) readFile(path string, max int64) ([]byte, error) {
+	f, err := s.fs.Open(path, os.O_RDONLY)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode.IsRegular() {
+		return nil, errNotPlain
+	}
+	if info.Size > max {
+		return nil, fmt.Errorf("is %d bytes, the limit is %d", info.Size, max)
+	}
+	return readAll(f, info.Size)
+}
+
+var errNotPlain = errors.New("not a plain file")
+
+// readAll reads a file that is expected to have size bytes, and more if it has.
+func readAll(f fsys.File, size int64) ([]byte, error) {
+	b := make([]byte, size+1)
+	n, err := f.ReadAt(b, 0)
+	for err == nil {
+		b = append(b, make([]byte, len(b))...)
+		var m int
+		m, err = f.ReadAt(b[n:], int64(n))
+		n += m
+	}
+	if !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	return b[:n], nil
+}
+
+// writeNew makes a file that must not exist yet.
+func (s *Spool) writeNew(path string, data []byte, sync bool) error {
+	f, err := s.fs.Open(path, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = f.WriteAt(data, 0)
+	if err == nil && sync {
+		err = f.Sync()
+	}
+	if err != nil {
+		_ = s.fs.Unlink(path)
+	}
+	return err
+}
+
+// writeOver replaces a small file that has a path of its own: all or nothing.
+func (s *Spool) writeOver(path string, data []byte) error {
+	tmp := "tmp/" + filepath.Base(path) + "." + s.sys.rand(6)
+	if err := s.writeNew(tmp, data, true); err != nil {
+		return err
+	}
+	if err := s.fs.Rename(tmp, path); err != nil {
+		_ = s.fs.Unlink(tmp)
+		return err
+	}
+	return s.fs.SyncDir(filepath.Dir(path))
+}
+
+// reason is an error's innermost text: what is wrong, without the path that
+// the message around it already names.
+func reason(err error) string {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err.Error()
+		}
+		err = inner
+	}
+}

@@ -1,0 +1,132 @@
+package spool
+
+import (
+	"os"
+	"strings"
+
+	"queuectl/spool/internal/fsys"
+)
+
+// A staging is one directory in tmp/ in which files are prepared unseen. Its
+// owner holds a lock on the directory; one whose lock is free was left behind
+// by a dead process, and whoever finds it rolls it forward or back (roll.go).
+//
+//	tmp/RAND/DUE-P-ID.json      a new job, goes to pending/
+//	tmp/RAND/STATE/NAME         a file taken from STATE/NAME, goes back there until the commit
+//	tmp/RAND/new/STATE/NAME     the file that takes its place
+//	tmp/RAND/new/ids/ID.json    the same file, goes over ids/HH/ID.json
+//
+// The rename of tmp/RAND to tmp/RAND.go commits all that is in it.
+type staging struct {
+	s    *Spool
+	path string // tmp/RAND
+	dir  fsys.File
+}
+
+const committed = ".go"
+
+// stage makes a staging directory and proves that it is ours.
+func (s *Spool) stage() (*staging, error) {
+	for {
+		path := "tmp/" + s.sys.rand(12)
+		err := s.fs.Mkdir(path)
+		if exists(err) {
+			continue
+		}
+		if notExist(err) && s.madeDir("tmp") {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		dir, err := s.lockDir(path)
+		if err != nil {
+			return nil, err
+		}
+		if dir != nil {
+			return &staging{s: s, path: path, dir: dir}, nil
+		}
+	}
+}
+
+// lockDir locks a directory and proves that the name still means what is
+// locked. It returns nil where somebody else was faster.
+func (s *Spool) lockDir(path string) (fsys.File, error) {
+	dir, err := s.fs.Open(path, os.O_RDONLY)
+	if notExist(err) || notPlain(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := dir.Stat()
+	if err == nil && !info.Mode.IsDir() {
+		_ = dir.Close()
+		return nil, nil
+	}
+	if err == nil {
+		err = dir.TryLock()
+	}
+	if err == nil && s.is(path, info) {
+		return dir, nil
+	}
+	_ = dir.Close()
+	if err != nil && !held(err) {
+		return nil, err
+	}
+	return nil, nil
+}
+
+// write stages a file and makes its content durable where sync says so.
+func (g *staging) write(name string, data []byte, sync bool) (err error) {
+	f, err := g.s.fs.Open(g.path+"/"+name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err = f.WriteAt(data, 0); err == nil && sync {
+		err = g.s.group.sync(f)
+	}
+	return err
+}
+
+// commit makes what is staged final: from here on everybody rolls it forward.
+func (g *staging) commit(sync bool) error {
+	if err := g.s.fs.RenameNoReplace(g.path, g.path+committed); err != nil {
+		return err
+	}
+	g.path += committed
+	if sync {
+		return g.s.group.sync(nil, "tmp")
+	}
+	return nil
+}
+
+// finish rolls the staging to its end, as anybody would who found it, and
+// gives up its lock.
+func (g *staging) finish() error {
+	err := g.s.rollLocked(g.path)
+	g.leave()
+	return err
+}
+
+// leave gives up the lock; others may roll what is left.
+func (g *staging) leave() {
+	_ = g.dir.Unlock()
+	_ = g.dir.Close()
+}
+
+// discard removes an empty staging directory.
+func (g *staging) discard() {
+	_ = g.s.fs.Rmdir(g.path)
+	g.leave()
+}
+
+// stagedID is the id of the job to which a file in a staging directory
+// belongs, "" where it belongs to none.
+func stagedID(name string) string {
+	if n, ok := ParseName(name); ok {
+		return n.ID
+	}
+	return strings.TrimSuffix(name, ".json")
+}

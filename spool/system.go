@@ -1,0 +1,90 @@
+package spool
+
+import (
+	"crypto/rand"
+	"os"
+	"strings"
+	"time"
+)
+
+// system is what the queue asks of the machine besides its files. Tests have
+// one of their own.
+type system interface {
+	// now is the wall clock in UTC, cut to microseconds.
+	now() time.Time
+	// rand returns n random characters of lower-case base32.
+	rand(n int) string
+	// self says which process this is.
+	self() identity
+	// groupAlive reports whether the process group pid has a member that is
+	// not a zombie. A leader that started at another time than start (clock
+	// ticks after boot, 0 where unknown) is a recycled number.
+	groupAlive(pid int, start uint64) bool
+	// startOf is the start time of a process, 0 where it cannot be told.
+	startOf(pid int) uint64
+}
+
+// identity tells one process on one boot of one host from all others. Pids
+// mean something only to processes that share Host, Boot and PIDNS.
+type identity struct {
+	Host  string `json:"host"`
+	PID   int    `json:"pid"`
+	Start uint64 `json:"pid_start,omitempty"`
+	Boot  string `json:"boot,omitempty"`
+	PIDNS string `json:"pidns,omitempty"`
+}
+
+// near reports whether both processes see the same pids. A machine that tells
+// nothing of its boot is near to nobody.
+func (a identity) near(b identity) bool {
+	return a.Host == b.Host && a.Boot == b.Boot && a.PIDNS == b.PIDNS && a.Boot != ""
+}
+
+type realSystem struct {
+	clock func() time.Time
+	id    identity
+}
+
+func newSystem(clock func() time.Time) *realSystem {
+	if clock == nil {
+		clock = time.Now
+	}
+	pid := os.Getpid()
+	boot, ns := bootID(), pidNamespace()
+	return &realSystem{clock: clock, id: identity{Host: hostName(), PID: pid, Start: processStart(pid), Boot: boot, PIDNS: ns}}
+}
+
+func (r *realSystem) now() time.Time { return r.clock().UTC().Truncate(time.Microsecond) }
+
+func (r *realSystem) rand(n int) string {
+	return strings.ToLower(rand.Text())[:n]
+}
+
+func (r *realSystem) self() identity { return r.id }
+
+func (r *realSystem) groupAlive(pid int, start uint64) bool { return groupAlive(pid, start) }
+
+func (r *realSystem) startOf(pid int) uint64 { return processStart(pid) }
+
+// hostName is the host's name, cut to 40 bytes of [A-Za-z0-9.-], as it stands
+// in the names of pools.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "localhost"
+	}
+	clean := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-':
+			return r
+		}
+		return -1
+	}, name)
+	if len(clean) > 40 {
+		clean = clean[:40]
+	}
+	if clean == "" {
+		return "localhost"
+	}
+	return clean
+}
