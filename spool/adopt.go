@@ -90,26 +90,18 @@ func (r *record) lastPriority() int {
 
 // idOfFile reads the id that a job's file says.
 func (s *Spool) idOfFile(f fsys.File, info fsys.Info) (string, bool) {
-	cfg := s.cfg()
-	if info.Size > maxFile(cfg) || info.Nlink < 2 {
+	if info.Size > maxFile || info.Nlink < 2 {
 		return "", false
 	}
 	data, err := readAll(f, info.Size)
 	if err != nil {
 		return "", false
 	}
-	if keep, ok := repair(data); ok && keep < len(data) {
-		data = append(data[:keep:keep], tail...)
-	}
-	dec, err := decodeJob(data, maxFile(cfg))
-	return decodedID(dec, err), err == nil && validID(dec.ID)
-}
-
-func decodedID(dec *decoded, err error) string {
+	dec, _, err := decodeFile(data, maxFile)
 	if err != nil {
-		return ""
+		return "", false
 	}
-	return dec.ID
+	return dec.ID, validID(dec.ID)
 }
 
 // whole reads a dropped file if it is complete: one JSON object, and nobody
@@ -131,10 +123,7 @@ func (s *Spool) whole(f fsys.File, info fsys.Info) (*decoded, error) {
 	if err != nil {
 		return nil, err
 	}
-	if keep, ok := repair(data); ok && keep < len(data) {
-		data = append(data[:keep:keep], tail...) // torn by a crash before it was copied
-	}
-	dec, err := decodeJob(data, max)
+	dec, _, err := decodeFile(data, max) // a copy may be torn as the original was
 	if errors.Is(err, errIncomplete) {
 		if s.sys.now().Sub(info.Mtime) < unfinishedTime {
 			return nil, ErrUnfinished

@@ -203,7 +203,7 @@ func (c *Claim) Settle(res Result) (State, error) {
 		st, n.Time = Failed, res.RetryAt.UTC().Truncate(time.Microsecond)
 	}
 	e := Entry{Ended: Stamp{now}, Outcome: res.Outcome, Exit: res.Exit, Signal: res.Signal, Reason: cutReason(res.Reason)}
-	return st, c.end(e, st, n, res.Killed, func() error { return s.durably(r, st) })
+	return st, c.end(e, st, n, res.Killed, func() error { return s.durably(r) })
 }
 
 func cutReason(r string) string {
@@ -222,7 +222,7 @@ func (c *Claim) Release(reason string, killed bool) error {
 		return err
 	}
 	e := Entry{Ended: s.stamp(), Outcome: Interrupted, Reason: cutReason(reason)}
-	return c.end(e, Pending, c.from, killed, func() error { return s.durably(r, Pending) })
+	return c.end(e, Pending, c.from, killed, func() error { return s.durably(r) })
 }
 
 // GiveBack returns a job that was never started, without a trace of the claim
@@ -259,11 +259,20 @@ func (c *Claim) end(e Entry, st State, n Name, killed bool, sync func() error) (
 }
 
 // durably syncs a settle where every one is to be synced.
-func (s *Spool) durably(r *record, st State) error {
-	if s.cfg().Sync != SyncAlways || r.rw == nil {
+func (s *Spool) durably(r *record) error {
+	if s.cfg().Sync != SyncAlways {
 		return nil
 	}
-	return s.group.sync(r.rw, path.Dir(r.path), string(Processing))
+	return s.acknowledge(r)
+}
+
+// acknowledge makes durable what a record says and where it lies, unless
+// nothing is to be.
+func (s *Spool) acknowledge(r *record) error {
+	if !s.syncing() || r.rw == nil {
+		return nil
+	}
+	return s.group.sync(r.rw, path.Dir(r.path))
 }
 
 // SyncNow makes all state changes so far durable. Pools call it every

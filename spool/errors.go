@@ -99,6 +99,8 @@ func (e *stateErr) Error() string { return e.msg }
 
 func (e *stateErr) Is(target error) bool { return target == ErrState }
 
+const errNotDir = syscall.ENOTDIR
+
 func notExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 func exists(err error) bool   { return errors.Is(err, fs.ErrExist) }
 
@@ -115,6 +117,19 @@ func elsewhere(err error) bool {
 		}
 	}
 	return false
+}
+
+// noHardLinks reports errors with which a file system without hard links
+// refuses link(2).
+func noHardLinks(err error) bool {
+	return errors.Is(err, syscall.EPERM) || errors.Is(err, errors.ErrUnsupported)
+}
+
+// FileSystemWide reports whether an error of a claim or a settle concerns the
+// whole file system and not one file: it is full, or cannot be written to.
+func FileSystemWide(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EROFS) ||
+		errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.EMFILE)
 }
 
 // notPlain reports errors of opening what is no plain file: a symbolic link, a

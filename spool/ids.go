@@ -44,10 +44,8 @@ func (s *Spool) linkID(ctx context.Context, staged, id string) error {
 		} else if s.sys.now().After(deadline) {
 			return &busyID{id}
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
+		if err := s.sys.sleep(ctx, pause); err != nil {
+			return err
 		}
 	}
 }
@@ -216,4 +214,3 @@ func (s *Spool) namesOf(id string) (paths []string, err error) {
 	}
 	return paths, nil
 }
-

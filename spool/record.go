@@ -17,9 +17,10 @@ const (
 	keepLines  = 100
 )
 
-// maxFile is the most that is read of a job's file: what the user wrote
-// (bounded by max_job_size), and a history that was not compacted yet.
-func maxFile(c Config) int64 { return c.MaxJobSize + 2*maxHistory }
+// maxFile is the most that is read of a job's file: what the user wrote, at
+// the highest limit that can be configured (a job stays one when the limit is
+// lowered), and a history that was not compacted yet.
+const maxFile = maxMaxJobSize + 2*maxHistory
 
 // A record is one job's file, held under its lock.
 //
@@ -122,40 +123,38 @@ func (r *record) load() error {
 
 // read reads and decodes the file as it is on disk.
 func (r *record) read() error {
-	cfg := r.s.cfg()
 	if info, err := r.rw.Stat(); err != nil {
 		return err
-	} else if info.Size > maxFile(cfg) {
+	} else if info.Size > maxFile {
 		return &InvalidError{Reason: fmt.Sprintf("is %d bytes long", info.Size)}
 	}
 	data, err := readAll(r.rw, 4096)
 	if err != nil {
 		return err
 	}
-	keep, ok := repair(data)
-	if ok && keep < len(data) {
-		if data, err = r.cut(data, keep); err != nil {
-			return err
-		}
-	}
-	dec, err := decodeJob(data, maxFile(cfg))
+	dec, torn, err := decodeFile(data, maxFile)
 	if err != nil {
 		return err
+	}
+	plain := !bytes.HasPrefix(data, bom)
+	if torn && plain {
+		if err := r.mend(dec.data); err != nil {
+			return err
+		}
 	}
 	if dec.ID != "" && dec.ID != r.id {
 		return &InvalidError{Member: "id", Reason: fmt.Sprintf("says %q in the file of job %q", dec.ID, r.id)}
 	}
-	r.data, r.dec, r.ours = data, dec, ok
+	r.data, r.dec, r.ours = dec.data, dec, plain && dec.appendable()
 	return nil
 }
 
-// cut ends the file after its last complete history line.
-func (r *record) cut(data []byte, keep int) ([]byte, error) {
-	whole := append(slices.Clip(data[:keep]), tail...)
-	if _, err := r.rw.WriteAt([]byte(tail), int64(keep)); err != nil {
-		return nil, err
+// mend ends the file after its last complete history line.
+func (r *record) mend(data []byte) error {
+	if _, err := r.rw.WriteAt([]byte(tail), int64(len(data)-len(tail))); err != nil {
+		return err
 	}
-	return whole, r.rw.Truncate(int64(len(whole)))
+	return r.rw.Truncate(int64(len(data)))
 }
 
 // verify makes sure that the file is as we last knew it before a write, and

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"context"
 	"encoding/json"
 	"strings"
 	"time"
@@ -15,6 +16,10 @@ const (
 	stopSuffix   = ".stop"
 	cancelSuffix = ".cancel"
 )
+
+// coarseClock is how far the time that a file system gives to a file may lie
+// behind the clock: a timer tick, at most 10 ms.
+const coarseClock = 10 * time.Millisecond
 
 type request struct {
 	Life string `json:"life"`
@@ -64,7 +69,7 @@ func (s *Spool) cancelled(id, life string, since time.Time) bool {
 	if !ok {
 		return false
 	}
-	if q.Life == life || (q.Life == "" && !info.Mtime.Before(since)) {
+	if q.Life == life || (q.Life == "" && !info.Mtime.Add(coarseClock).Before(since)) {
 		return true
 	}
 	_ = s.dropCancel(id)
@@ -115,7 +120,8 @@ func (s *Spool) exclusively(path string, f func() error) error {
 		if ok {
 			return f()
 		}
-		time.Sleep(time.Millisecond)
+		if err := s.sys.sleep(context.Background(), time.Millisecond); err != nil {
+			return err
+		}
 	}
 }
-

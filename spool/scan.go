@@ -138,11 +138,11 @@ func (s *Spool) follow(f fsys.File, id string) (string, fsys.Info, error) {
 
 // hints are the paths at which the history says that the file may lie.
 func (s *Spool) hints(f fsys.File, info fsys.Info) []string {
-	data, err := readAll(f, min(info.Size, maxFile(s.cfg())))
+	data, err := readAll(f, min(info.Size, maxFile))
 	if err != nil {
 		return nil
 	}
-	dec, err := decodeJob(data, maxFile(s.cfg()))
+	dec, _, err := decodeFile(data, maxFile)
 	if err != nil || len(dec.history) == 0 {
 		return nil
 	}

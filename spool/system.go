@@ -1,11 +1,18 @@
 package spool
 
 import (
+	"context"
 	"crypto/rand"
 	"os"
 	"strings"
 	"time"
+
+	"queuectl/spool/internal/fsys"
 )
+
+// InheritedFD is the number under which a job's process has the locked file.
+// Low numbers are taken by jobs themselves ("exec 3>&1" once freed the lock).
+const InheritedFD = 63
 
 // system is what the queue asks of the machine besides its files. Tests have
 // one of their own.
@@ -20,6 +27,11 @@ type system interface {
 	// not a zombie. A leader that started at another time than start (clock
 	// ticks after boot, 0 where unknown) is a recycled number.
 	groupAlive(pid int, start uint64) bool
+	// holder is a process, other than this one, that has the inode open: one
+	// that inherited a job's lock. 0 where it cannot be told.
+	holder(file fsys.Info) int
+	// sleep waits for d, or until ctx is done.
+	sleep(ctx context.Context, d time.Duration) error
 	// startOf is the start time of a process, 0 where it cannot be told.
 	startOf(pid int) uint64
 }
@@ -63,6 +75,19 @@ func (r *realSystem) rand(n int) string {
 func (r *realSystem) self() identity { return r.id }
 
 func (r *realSystem) groupAlive(pid int, start uint64) bool { return groupAlive(pid, start) }
+
+func (r *realSystem) holder(file fsys.Info) int { return holder(file) }
+
+func (r *realSystem) sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
 
 func (r *realSystem) startOf(pid int) uint64 { return processStart(pid) }
 

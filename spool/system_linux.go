@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"queuectl/spool/internal/fsys"
 )
 
 func bootID() string {
@@ -52,6 +55,40 @@ func processStart(pid int) uint64 {
 	return start
 }
 
+// holder looks for the descriptor first under the number that jobs have it by,
+// then under every other one.
+func holder(file fsys.Info) int {
+	self := os.Getpid()
+	has := func(pid, fd string) bool {
+		var st unix.Stat_t
+		return unix.Stat("/proc/"+pid+"/fd/"+fd, &st) == nil && st.Ino == file.Ino && st.Dev == file.Dev
+	}
+	find := func(match func(pid string) bool) int {
+		for _, name := range dirNames("/proc") {
+			if pid, err := strconv.Atoi(name); err == nil && pid != self && match(name) {
+				return pid
+			}
+		}
+		return 0
+	}
+	if pid := find(func(pid string) bool { return has(pid, strconv.Itoa(InheritedFD)) }); pid != 0 {
+		return pid
+	}
+	return find(func(pid string) bool {
+		return slices.ContainsFunc(dirNames("/proc/"+pid+"/fd"), func(fd string) bool { return has(pid, fd) })
+	})
+}
+
+func dirNames(dir string) []string {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer d.Close()
+	names, _ := d.Readdirnames(-1)
+	return names
+}
+
 func groupAlive(pid int, start uint64) bool {
 	if pid <= 1 || errors.Is(unix.Kill(-pid, 0), unix.ESRCH) {
 		return false
@@ -59,13 +96,8 @@ func groupAlive(pid int, start uint64) bool {
 	if _, _, s, ok := procStat(strconv.Itoa(pid)); ok && start != 0 && s != start {
 		return false
 	}
-	d, err := os.Open("/proc")
-	if err != nil {
-		return true
-	}
-	defer d.Close()
-	names, err := d.Readdirnames(-1)
-	if err != nil {
+	names := dirNames("/proc")
+	if len(names) == 0 {
 		return true
 	}
 	for _, n := range names {

@@ -1,0 +1,285 @@
+package spool
+
+import (
+	"context"
+	"errors"
+	"path"
+	"strings"
+	"time"
+)
+
+// How long a command waits for a lock that somebody holds for a moment.
+const commandPatience = time.Second
+
+// withJob finds the job and runs f with it locked. What a person exchanged is
+// adopted first, what a dead pool left behind is recovered first, and where
+// the job moves on meanwhile all begins anew.
+func (s *Spool) withJob(ctx context.Context, id string, f func(*record) error) error {
+	deadline := s.sys.now().Add(commandPatience)
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		err := s.tryJob(ctx, id, f)
+		if !errors.Is(err, ErrHeld) && !errors.Is(err, ErrGone) && !errors.Is(err, ErrUnfinished) {
+			return jobErr(id, err)
+		}
+		if s.sys.now().After(deadline) {
+			return jobErr(id, s.busyWith(id))
+		}
+		if err := s.sys.sleep(ctx, pause); err != nil {
+			return jobErr(id, err)
+		}
+	}
+}
+
+func (s *Spool) tryJob(ctx context.Context, id string, f func(*record) error) error {
+	p, _, err := s.locate(id)
+	if err != nil {
+		return err
+	}
+	n, ok := ParseName(path.Base(p))
+	if stateOf(p) == Processing && ok {
+		return s.freeRunning(ctx, orphan{p, n})
+	}
+	r, err := s.openRecord(p)
+	if errors.Is(err, ErrDrop) {
+		return s.ownFirst(ctx, p, n)
+	}
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	return f(r)
+}
+
+// errRefusedDrop: the id is that of a refused drop, which is no job.
+var errRefusedDrop = errors.New("is a refused file, not a job")
+
+// ownFirst makes a file our own that is not the inode of the id's second name.
+func (s *Spool) ownFirst(ctx context.Context, p string, n Name) error {
+	dec, _, err := s.peek(p)
+	if notExist(err) {
+		return ErrGone
+	}
+	if s.refused(p, n, dec) {
+		return errRefusedDrop
+	}
+	if _, err := s.adopt(ctx, p); err != nil {
+		return err
+	}
+	return ErrGone // look again
+}
+
+// freeRunning refuses to touch a job that runs, and recovers one whose pool is
+// dead.
+func (s *Spool) freeRunning(ctx context.Context, o orphan) error {
+	if o.name.Pool != "" {
+		alive, err := s.poolAlive(o.name.Pool)
+		if err != nil {
+			return err
+		}
+		if alive {
+			return &stateErr{`is running in pool ` + o.name.Pool + `; "queuectl cancel ` + o.name.ID + `" ends it`}
+		}
+	}
+	err := s.recoverOne(ctx, o)
+	var alive *aliveError
+	if errors.As(err, &alive) {
+		return &stateErr{alive.reason}
+	}
+	if err != nil {
+		return err
+	}
+	return ErrGone // it has moved: look again
+}
+
+// busyWith says who keeps a job locked.
+func (s *Spool) busyWith(id string) error {
+	if p, _, err := s.locate(id); err == nil {
+		if w := s.WaitingFor(p); w != nil {
+			return &busyError{w.Reason}
+		}
+	}
+	return &busyError{"is being worked on by another process; try again"}
+}
+
+type busyError struct{ msg string }
+
+func (e *busyError) Error() string        { return e.msg }
+func (e *busyError) Is(target error) bool { return target == ErrBusy }
+
+// Retry makes a failed, completed, dead or held job pending and due now, with
+// a new round of attempts. A refused drop goes back to pending/ under its old
+// name.
+func (s *Spool) Retry(ctx context.Context, id string) error {
+	err := s.withJob(ctx, id, func(r *record) error {
+		switch st := stateOf(r.path); st {
+		case Pending:
+			return &stateErr{"is pending already"}
+		case Failed, Completed, Dead, Held:
+		default:
+			return &stateErr{"is " + string(st)}
+		}
+		n := Name{Time: s.sys.now(), Priority: r.name.Priority, ID: r.id}
+		if err := r.add(Entry{Event: EventRetried, At: Stamp{n.Time}, By: "cli", To: string(Pending) + "/" + n.String()}); err != nil {
+			return err
+		}
+		if err := s.dropCancel(r.id); err != nil {
+			return err
+		}
+		if err := r.move(Pending, n); err != nil {
+			return err
+		}
+		return s.acknowledge(r)
+	})
+	if errors.Is(err, errRefusedDrop) {
+		return jobErr(id, s.retryRefused(id))
+	}
+	return err
+}
+
+// retryRefused gives a refused drop its old name and place.
+func (s *Spool) retryRefused(id string) error {
+	p, _, err := s.locateUnlinked(id)
+	if err != nil {
+		return err
+	}
+	name, _ := s.refusedAs(id)
+	if name == "" || strings.ContainsRune(name, '/') || ignored(name) {
+		name = id + ".json"
+	}
+	if err := s.putBack(p, string(Pending)+"/"+name); err != nil {
+		return err
+	}
+	return s.removeIfThere(logPath(id))
+}
+
+func (s *Spool) removeIfThere(p string) error {
+	if err := s.fs.Unlink(p); err != nil && !notExist(err) {
+		return err
+	}
+	return nil
+}
+
+// Delete removes a job for good; its id is free then. One that runs is
+// refused: ErrState.
+func (s *Spool) Delete(ctx context.Context, id string) error {
+	err := s.withJob(ctx, id, func(r *record) error { return r.remove() })
+	if errors.Is(err, errRefusedDrop) {
+		return jobErr(id, s.deleteRefused(id))
+	}
+	return err
+}
+
+func (s *Spool) deleteRefused(id string) error {
+	p, _, err := s.locateUnlinked(id)
+	if err != nil {
+		return err
+	}
+	if err := s.removeIfThere(p); err != nil {
+		return err
+	}
+	return s.removeIfThere(logPath(id))
+}
+
+// A CancelReport says what came of a cancel.
+type CancelReport struct {
+	Done      bool     // it was waiting, and is dead now
+	Requested bool     // it runs, and its pool was asked to end it
+	Waiting   *Waiting // it is cancelled once this process has ended
+}
+
+// Cancel ends a job for good: one that waits goes to dead/; one that runs is
+// ended by its pool, which first sends TERM to its process group and 5 seconds
+// later KILL.
+func (s *Spool) Cancel(ctx context.Context, id string) (CancelReport, error) {
+	for range 10 {
+		rep, again, err := s.tryCancel(ctx, id)
+		if !again {
+			return rep, jobErr(id, err)
+		}
+	}
+	return CancelReport{}, jobErr(id, s.busyWith(id))
+}
+
+// tryCancel writes the request first where the job runs or its lock is held,
+// and then looks where it is: whoever moves it on meanwhile sees the request.
+func (s *Spool) tryCancel(ctx context.Context, id string) (rep CancelReport, again bool, err error) {
+	p, _, err := s.locate(id)
+	if err != nil {
+		return rep, false, err
+	}
+	n, _ := ParseName(path.Base(p))
+	switch st := stateOf(p); st {
+	case Completed, Dead:
+		_ = s.dropCancel(id)
+		return rep, false, &stateErr{"is " + string(st) + " already"}
+	case Processing:
+		return s.cancelRunning(ctx, orphan{p, n})
+	}
+	err = s.withJob(ctx, id, func(r *record) error { return s.cancelWaiting(r) })
+	if errors.Is(err, ErrBusy) {
+		if w := s.WaitingFor(p); w != nil { // left behind by an earlier attempt
+			return CancelReport{Waiting: w}, false, s.askCancel(p, id)
+		}
+	}
+	if errors.Is(err, ErrState) {
+		return rep, true, nil // it has begun to run, or ended, meanwhile
+	}
+	var inner *JobError
+	if errors.As(err, &inner) {
+		err = inner.Err
+	}
+	return CancelReport{Done: err == nil}, false, err
+}
+
+func (s *Spool) cancelWaiting(r *record) error {
+	switch st := stateOf(r.path); st {
+	case Pending, Failed, Held:
+	default:
+		return &stateErr{"is " + string(st)}
+	}
+	n := Name{Time: s.sys.now(), Priority: r.name.Priority, ID: r.id}
+	e := Entry{Event: EventCancelled, At: Stamp{n.Time}, By: "cli", Outcome: Cancelled, To: string(Dead) + "/" + n.String()}
+	if err := r.add(e); err != nil {
+		return err
+	}
+	if err := r.move(Dead, n); err != nil {
+		return err
+	}
+	return errors.Join(s.dropCancel(r.id), s.acknowledge(r))
+}
+
+// askCancel writes the request; it names the life that the job has now.
+func (s *Spool) askCancel(p, id string) error {
+	dec, _, err := s.peek(p)
+	if err != nil {
+		return err
+	}
+	life, _ := lifeOf(dec.history)
+	return s.ask(id+cancelSuffix, request{Life: life, At: s.stamp()})
+}
+
+func (s *Spool) cancelRunning(ctx context.Context, o orphan) (rep CancelReport, again bool, err error) {
+	if err := s.askCancel(o.path, o.name.ID); err != nil {
+		return rep, notExist(err), err
+	}
+	if _, err := s.fs.Lstat(o.path); err != nil {
+		return rep, true, nil
+	}
+	if o.name.Pool != "" {
+		if alive, err := s.poolAlive(o.name.Pool); alive || err != nil {
+			return CancelReport{Requested: true}, false, err
+		}
+	}
+	err = s.recoverOne(ctx, o)
+	var alive *aliveError
+	switch {
+	case errors.As(err, &alive):
+		return CancelReport{Waiting: &Waiting{alive.reason, alive.pid}}, false, nil
+	case errors.Is(err, ErrGone):
+		return rep, true, nil
+	}
+	return CancelReport{Done: err == nil}, false, err
+}
+
+// AwaitPool returns when the pool has ended.
+func (s *Spool) AwaitPool(ctx context.Context, pool string) error { return s.awaitDeath(ctx, pool) }

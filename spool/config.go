@@ -1,0 +1,480 @@
+package spool
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"queuectl/spool/internal/fsys"
+)
+
+// A SyncLevel is how much a power cut may cost.
+type SyncLevel string
+
+// The levels of durability.
+const (
+	SyncFull   SyncLevel = "full"   // an enqueue returns when its job is on disk; state changes follow at sync_interval
+	SyncAlways SyncLevel = "always" // each state change, too, is on disk before it counts
+	SyncOff    SyncLevel = "off"    // for scratch work: a power cut may lose jobs
+)
+
+// A Config is the settings in force. Durations of 0 mean "none" or "for ever",
+// as the setting's help says.
+type Config struct {
+	RetryBase          float64
+	MaxRetries         int
+	RetryMaxDelay      time.Duration
+	RetryJitter        float64
+	Timeout            time.Duration
+	KeepCompleted      time.Duration
+	KeepCompletedCount int
+	KeepDead           time.Duration
+	PriorityAging      time.Duration
+	Sync               SyncLevel
+	SyncInterval       time.Duration
+	ScanInterval       time.Duration
+	MaxJobSize         int64
+}
+
+const maxMaxJobSize = 64 << 20
+
+// A Setting is one key of the configuration, as a person sees it.
+type Setting struct {
+	Key     string `json:"key"`
+	Value   string `json:"value"`
+	Set     bool   `json:"set"` // by the user; else Value is the default
+	Default string `json:"default"`
+	Type    string `json:"type"`
+	Unit    string `json:"unit"`
+	Bounds  string `json:"bounds"`
+	Help    string `json:"help"`
+}
+
+// A ConfigError says why a key or its value is refused.
+type ConfigError struct {
+	Key, Value, Reason string
+}
+
+func (e *ConfigError) Error() string {
+	if e.Value == "" {
+		return fmt.Sprintf("config key %q %s", e.Key, e.Reason)
+	}
+	return fmt.Sprintf("config %s: %q %s", e.Key, e.Value, e.Reason)
+}
+
+// A kind of values: how they are read, written and described.
+type valueKind struct {
+	name, unit string
+	parse      func(string) (any, error)
+	format     func(any) string
+}
+
+// A key of the configuration.
+type key struct {
+	name     string
+	kind     valueKind
+	bounds   string
+	def      string
+	help     string
+	min, max float64
+	set      func(*Config, any)
+}
+
+var (
+	number = valueKind{
+		name:   "number",
+		parse:  func(s string) (any, error) { return strconv.ParseFloat(s, 64) },
+		format: func(v any) string { return strconv.FormatFloat(v.(float64), 'g', -1, 64) },
+	}
+	integer = valueKind{
+		name:   "integer",
+		parse:  func(s string) (any, error) { n, err := strconv.ParseInt(s, 10, 64); return float64(n), err },
+		format: func(v any) string { return strconv.FormatFloat(v.(float64), 'f', -1, 64) },
+	}
+	bytesKind = valueKind{name: "integer", unit: "bytes", parse: integer.parse, format: integer.format}
+	span      = valueKind{
+		name: "duration",
+		parse: func(s string) (any, error) {
+			d, err := ParseDuration(s)
+			if err != nil {
+				return nil, errors.New(`is not a duration such as "90s", "1h30m" or "7d"`)
+			}
+			return d.Seconds(), nil
+		},
+		format: func(v any) string { return FormatDuration(seconds(v)) },
+	}
+	level = valueKind{
+		name: "word",
+		parse: func(s string) (any, error) {
+			switch l := SyncLevel(s); l {
+			case SyncFull, SyncAlways, SyncOff:
+				return l, nil
+			}
+			return nil, errors.New("is not full, always or off")
+		},
+		format: func(v any) string { return string(v.(SyncLevel)) },
+	}
+)
+
+func seconds(v any) time.Duration {
+	return time.Duration(math.Round(v.(float64) * float64(time.Second)))
+}
+
+const century = 100 * 365 * 24 * 3600
+
+// keys is the configuration, in the order in which it is shown.
+var keys = []key{
+	{
+		name: "retry_base", kind: number, def: "2", min: 0, max: 1e6, bounds: "0 to 1000000",
+		help: "a job waits retry_base^n seconds after its n-th failed attempt",
+		set:  func(c *Config, v any) { c.RetryBase = v.(float64) },
+	},
+	{
+		name: "max_retries", kind: integer, def: "3", min: 0, max: maxMaxRetries, bounds: "0 to 1000000",
+		help: "how often a failed job is tried again before it is dead",
+		set:  func(c *Config, v any) { c.MaxRetries = int(v.(float64)) },
+	},
+	{
+		name: "retry_max_delay", kind: span, def: "1d", min: 0, max: century, bounds: "0 to 100 years",
+		help: "the longest wait before a retry",
+		set:  func(c *Config, v any) { c.RetryMaxDelay = seconds(v) },
+	},
+	{
+		name: "retry_jitter", kind: number, def: "0", min: 0, max: 1, bounds: "0 to 1",
+		help: "spreads the wait before a retry by up to this part of it, both ways",
+		set:  func(c *Config, v any) { c.RetryJitter = v.(float64) },
+	},
+	{
+		name: "timeout", kind: span, def: "0s", min: 0, max: century, bounds: "0 to 100 years",
+		help: "how long an attempt may take where the job does not say (0: no limit)",
+		set:  func(c *Config, v any) { c.Timeout = seconds(v) },
+	},
+	{
+		name: "keep_completed", kind: span, def: "7d", min: 0, max: century, bounds: "0 to 100 years",
+		help: "how long a completed job is kept (0: for ever)",
+		set:  func(c *Config, v any) { c.KeepCompleted = seconds(v) },
+	},
+	{
+		name: "keep_completed_count", kind: integer, def: "1000000", min: 0, max: 1e9, bounds: "0 to 1000000000",
+		help: "how many completed jobs are kept at most (0: no limit)",
+		set:  func(c *Config, v any) { c.KeepCompletedCount = int(v.(float64)) },
+	},
+	{
+		name: "keep_dead", kind: span, def: "0s", min: 0, max: century, bounds: "0 to 100 years",
+		help: "how long a dead job is kept (0: for ever)",
+		set:  func(c *Config, v any) { c.KeepDead = seconds(v) },
+	},
+	{
+		name: "priority_aging", kind: span, def: "0s", min: 0, max: century, bounds: "0 to 100 years",
+		help: "how much waiting makes up for one step of priority (0: strict priorities)",
+		set:  func(c *Config, v any) { c.PriorityAging = seconds(v) },
+	},
+	{
+		name: "sync", kind: level, def: "full", bounds: "full, always, off",
+		help: "what is on disk when: full: what was enqueued; always: every state change too; off: nothing for sure",
+		set:  func(c *Config, v any) { c.Sync = v.(SyncLevel) },
+	},
+	{
+		name: "sync_interval", kind: span, def: "1s", min: 0.01, max: 3600, bounds: "10ms to 1h",
+		help: "with sync full, how often state changes are made durable",
+		set:  func(c *Config, v any) { c.SyncInterval = seconds(v) },
+	},
+	{
+		name: "scan_interval", kind: span, def: "1s", min: 0.01, max: 3600, bounds: "10ms to 1h",
+		help: "how often pools list the spool where the file system sends no events",
+		set:  func(c *Config, v any) { c.ScanInterval = seconds(v) },
+	},
+	{
+		name: "max_job_size", kind: bytesKind, def: "1048576", min: 64, max: maxMaxJobSize, bounds: "64 to 67108864",
+		help: "the longest job that is taken",
+		set:  func(c *Config, v any) { c.MaxJobSize = int64(v.(float64)) },
+	},
+}
+
+// parse reads and bounds a value of this key.
+func (k *key) parse(value string) (any, error) {
+	v, err := k.kind.parse(strings.TrimSpace(value))
+	if err != nil {
+		if k.kind.name == "number" || k.kind.name == "integer" {
+			err = fmt.Errorf("is not %s", map[string]string{"number": "a number", "integer": "a whole number"}[k.kind.name])
+		}
+		return nil, &ConfigError{Key: k.name, Value: value, Reason: err.Error() + k.allowed()}
+	}
+	if f, ok := v.(float64); ok && !(f >= k.min && f <= k.max) {
+		return nil, &ConfigError{Key: k.name, Value: value, Reason: "is out of bounds" + k.allowed()}
+	}
+	return v, nil
+}
+
+func (k *key) allowed() string { return "; allowed is " + k.bounds }
+
+func (k *key) setting(value string, set bool) Setting {
+	return Setting{
+		Key: k.name, Value: value, Set: set, Default: k.def, Type: k.kind.name, Unit: k.kind.unit,
+		Bounds: k.bounds, Help: k.help,
+	}
+}
+
+// findKey returns the key of that name; a dash counts as an underscore.
+func findKey(name string) (*key, error) {
+	clean := strings.ReplaceAll(name, "-", "_")
+	for i := range keys {
+		if keys[i].name == clean {
+			return &keys[i], nil
+		}
+	}
+	// The name that the key had in QueueCTL.
+	if clean == "backoff_base" {
+		return nil, &ConfigError{Key: name, Reason: `does not exist; did you mean "retry_base"?`}
+	}
+	best, near := "", 4
+	for i := range keys {
+		if d := editDistance(clean, keys[i].name); d < near {
+			best, near = keys[i].name, d
+		}
+	}
+	if best != "" {
+		return nil, &ConfigError{Key: name, Reason: fmt.Sprintf("does not exist; did you mean %q?", best)}
+	}
+	return nil, &ConfigError{Key: name, Reason: `does not exist; "queuectl config list" shows all keys`}
+}
+
+// editDistance is the Levenshtein distance.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diag
+			if a[i] != b[j] {
+				cost++
+			}
+			diag = row[j+1]
+			row[j+1] = min(cost, row[j]+1, diag+1)
+		}
+	}
+	return row[len(b)]
+}
+
+var defaults = func() (c Config) {
+	for i := range keys {
+		v, err := keys[i].parse(keys[i].def)
+		if err != nil {
+			panic(err) // a wrong default in the table above
+		}
+		keys[i].set(&c, v)
+	}
+	return c
+}()
+
+// SettingKeys lists all keys with their defaults.
+func SettingKeys() []Setting {
+	list := make([]Setting, len(keys))
+	for i := range keys {
+		list[i] = keys[i].setting(keys[i].def, false)
+	}
+	return list
+}
+
+const configFile = "config.json"
+
+// readConfig reads config.json: what is set, by key, as text.
+func (s *Spool) readConfig() (map[string]string, error) {
+	b, err := s.readFile(configFile, 1<<20)
+	if notExist(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(b, &raw); err != nil {
+		return nil, fmt.Errorf("%s is not valid JSON: %w", s.abs(configFile), err)
+	}
+	set := make(map[string]string, len(raw))
+	for name, v := range raw {
+		var text string
+		if json.Unmarshal(v, &text) != nil {
+			text = string(v) // a bare number
+		}
+		set[name] = text
+	}
+	return set, nil
+}
+
+// configOf is the configuration with these values. What is wrong with some of
+// them does not touch the others.
+func configOf(set map[string]string) (Config, error) {
+	c := defaults
+	var errs []error
+	for name, value := range set {
+		k, err := findKey(name)
+		if err == nil {
+			var v any
+			if v, err = k.parse(value); err == nil {
+				k.set(&c, v)
+			}
+		}
+		errs = append(errs, err)
+	}
+	return c, errors.Join(errs...)
+}
+
+// Config returns the values in force. With an error, which says what in
+// config.json is wrong, the wrong values are those that were last in force, or
+// the defaults.
+func (s *Spool) Config() (Config, error) { return s.config.get(s) }
+
+func (s *Spool) cfg() Config {
+	c, _ := s.config.get(s)
+	return c
+}
+
+// configCache saves reading config.json each time. It looks whether the file
+// has changed at most every configAge.
+type configCache struct {
+	mu     sync.Mutex
+	looked time.Time
+	info   fsys.Info
+	value  Config
+	err    error
+	known  bool
+}
+
+const configAge = 100 * time.Millisecond
+
+func (c *configCache) get(s *Spool) (Config, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := s.sys.now()
+	if age := now.Sub(c.looked); c.known && age >= 0 && age < configAge {
+		return c.value, c.err
+	}
+	c.looked = now
+	info, err := s.fs.Lstat(configFile)
+	if err != nil && !notExist(err) && c.known {
+		return c.value, c.err
+	}
+	if c.known && info == c.info {
+		return c.value, c.err
+	}
+	c.info = info
+	set, err := s.readConfig()
+	if err != nil {
+		if !c.known {
+			c.value, c.known = defaults, true
+		}
+		c.err = err
+		return c.value, c.err
+	}
+	c.value, c.err = configOf(set)
+	c.known = true
+	return c.value, c.err
+}
+
+func (c *configCache) forget() {
+	c.mu.Lock()
+	c.looked, c.info = time.Time{}, fsys.Info{}
+	c.mu.Unlock()
+}
+
+// Settings lists all keys with the values in force.
+func (s *Spool) Settings() ([]Setting, error) {
+	set, err := s.readConfig()
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Setting, len(keys))
+	var errs []error
+	for i := range keys {
+		k := &keys[i]
+		value, isSet := set[k.name]
+		if isSet {
+			v, err := k.parse(value)
+			errs = append(errs, err)
+			if err == nil {
+				value = k.kind.format(v)
+			}
+		} else {
+			value = k.def
+		}
+		list[i] = k.setting(value, isSet)
+		delete(set, k.name)
+	}
+	for name := range set {
+		_, err := findKey(name)
+		errs = append(errs, err)
+	}
+	return list, errors.Join(errs...)
+}
+
+// SetConfig sets a key. Pools that run take it up by themselves.
+func (s *Spool) SetConfig(name, value string) error {
+	k, err := findKey(name)
+	if err != nil {
+		return err
+	}
+	if _, err := k.parse(value); err != nil {
+		return err
+	}
+	return s.changeConfig(func(set map[string]string) { set[k.name] = strings.TrimSpace(value) })
+}
+
+// UnsetConfig gives a key its default again.
+func (s *Spool) UnsetConfig(name string) error {
+	k, err := findKey(name)
+	if err != nil {
+		return err
+	}
+	return s.changeConfig(func(set map[string]string) { delete(set, k.name) })
+}
+
+// changeConfig reads, changes and replaces config.json under a lock of its
+// own.
+func (s *Spool) changeConfig(change func(map[string]string)) error {
+	defer s.config.forget()
+	return s.exclusively("tmp/config.lock", func() error {
+		set, err := s.readConfig()
+		if err != nil {
+			return err
+		}
+		if set == nil {
+			set = make(map[string]string)
+		}
+		change(set)
+		return s.writeOver(configFile, configJSON(set))
+	})
+}
+
+// configJSON is the file: sorted, a key a line, numbers as numbers.
+func configJSON(set map[string]string) []byte {
+	names := make([]string, 0, len(set))
+	for name := range set {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	b := []byte("{")
+	for i, name := range names {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		value := strconv.Quote(set[name])
+		if json.Valid([]byte(set[name])) {
+			value = set[name]
+		} else if q, err := marshal(set[name]); err == nil {
+			value = string(q)
+		}
+		b = fmt.Appendf(b, "\n  %q: %s", name, value)
+	}
+	return append(b, "\n}\n"...)
+}

@@ -1,0 +1,374 @@
+package spool
+
+import (
+	"errors"
+	"io/fs"
+	"iter"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"queuectl/spool/internal/fsys"
+)
+
+// A JobInfo is what is known of a job.
+type JobInfo struct {
+	ID         string
+	State      State
+	Priority   int
+	Due        time.Time // zero in completed and dead
+	Attempts   int       // of the present round
+	MaxRetries int
+	Command    string
+	Argv       []string
+	Kind       string
+	CreatedAt  time.Time
+	EndedAt    time.Time // in completed and dead
+	LastError  string    // why the last attempt failed, or a drop was refused
+	File       string    // absolute path
+	Log        string    // absolute path, "" where there is none
+	WaitingFor *Waiting
+	Refused    bool    // a drop that could be no job; it has only ID, State, EndedAt, LastError and File
+	History    []Entry // nil in lists
+	Raw        []byte  // the whole file; nil in lists
+}
+
+// A Waiting says what keeps a job from its next attempt although it is due.
+type Waiting struct {
+	Reason string `json:"reason"`
+	PID    int    `json:"pid"` // of the process, 0 where it cannot be told
+}
+
+// MarshalJSON writes the form that docs/format.md promises.
+func (j JobInfo) MarshalJSON() ([]byte, error) {
+	return marshal(struct {
+		ID         string   `json:"id"`
+		State      State    `json:"state"`
+		Priority   int      `json:"priority"`
+		Due        *Stamp   `json:"due"`
+		Attempts   int      `json:"attempts"`
+		MaxRetries int      `json:"max_retries"`
+		Command    string   `json:"command,omitempty"`
+		Argv       []string `json:"argv,omitempty"`
+		Kind       string   `json:"kind,omitempty"`
+		CreatedAt  *Stamp   `json:"created_at"`
+		EndedAt    *Stamp   `json:"ended_at"`
+		LastError  *string  `json:"last_error"`
+		File       string   `json:"file"`
+		Log        *string  `json:"log"`
+		WaitingFor *Waiting `json:"waiting_for"`
+		Refused    bool     `json:"refused,omitempty"`
+		History    []Entry  `json:"history,omitempty"`
+	}{
+		j.ID, j.State, j.Priority, stampOrNull(j.Due), j.Attempts, j.MaxRetries, j.Command, j.Argv, j.Kind,
+		stampOrNull(j.CreatedAt), stampOrNull(j.EndedAt), orNull(j.LastError), j.File, orNull(j.Log),
+		j.WaitingFor, j.Refused, j.History,
+	})
+}
+
+func stampOrNull(t time.Time) *Stamp {
+	if t.IsZero() {
+		return nil
+	}
+	return &Stamp{t}
+}
+
+func orNull(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
+}
+
+// Job returns all that is known of a job. ErrNotFound: there is none with
+// this id.
+func (s *Spool) Job(id string) (*JobInfo, error) {
+	for range 3 { // it may move on while we look
+		p, _, err := s.locate(id)
+		if err != nil {
+			return nil, jobErr(id, err)
+		}
+		j, err := s.inspect(p, true)
+		if !notExist(err) {
+			return j, jobErr(id, err)
+		}
+	}
+	return nil, jobErr(id, ErrNotFound)
+}
+
+// List lists the jobs of some states, state by state and each in the order of
+// its names, at most limit of them (0: all). A file that cannot be read gives
+// an error and no job, and the walk goes on.
+func (s *Spool) List(states []State, limit int) iter.Seq2[*JobInfo, error] {
+	return func(yield func(*JobInfo, error) bool) {
+		n := 0
+		for _, st := range states {
+			paths, err := s.entries(st, max(0, limit-n))
+			if err != nil && !yield(nil, err) {
+				return
+			}
+			for _, p := range paths {
+				j, err := s.inspect(p, false)
+				if notExist(err) {
+					continue // it has moved on
+				}
+				if !yield(j, err) {
+					return
+				}
+				if n++; limit > 0 && n >= limit {
+					return
+				}
+			}
+		}
+	}
+}
+
+// inspect reads the job's file at a path in a state directory.
+func (s *Spool) inspect(p string, whole bool) (*JobInfo, error) {
+	n, _ := ParseName(path.Base(p))
+	j := &JobInfo{ID: n.ID, State: stateOf(p), Priority: n.Priority, File: s.abs(p)}
+	if j.State == Completed || j.State == Dead {
+		j.EndedAt = n.Time
+	} else {
+		j.Due = n.Time
+	}
+	if _, err := s.fs.Lstat(logPath(n.ID)); err == nil {
+		j.Log = s.abs(logPath(n.ID))
+	}
+	dec, info, err := s.peek(p)
+	if notExist(err) {
+		return nil, fs.ErrNotExist
+	}
+	if s.refused(p, n, dec) {
+		j.Refused, j.LastError = true, s.refusal(n.ID)
+		return j, nil
+	}
+	if err != nil {
+		return s.unreadableInfo(j, err)
+	}
+	j.Command, j.Argv, j.Kind, j.CreatedAt = dec.Command, dec.Argv, dec.Kind, dec.CreatedAt
+	j.MaxRetries, j.Attempts = s.maxRetries(dec), attempts(dec.history, j.EndedAt != time.Time{})
+	j.LastError = lastError(dec.history)
+	j.WaitingFor = s.waitingFor(p, n, dec, info)
+	if whole {
+		j.History, j.Raw = dec.history, dec.data
+	}
+	return j, nil
+}
+
+// unreadableInfo is what can be said of a known job whose file a person has
+// made unreadable.
+func (s *Spool) unreadableInfo(j *JobInfo, err error) (*JobInfo, error) {
+	if j.LastError = s.refusal(j.ID); j.LastError == "" {
+		j.LastError = "its file " + reason(err)
+	}
+	var invalid *InvalidError
+	if errors.As(err, &invalid) || errors.Is(err, errNotPlain) || notPlain(err) {
+		return j, nil
+	}
+	return nil, jobErr(j.ID, err)
+}
+
+// rereads bounds how often a reader without the lock reads a file again whose
+// tail is just being written (seen: 70 of 1.4 million looks).
+const rereads = 5
+
+// peek reads a job's file without its lock.
+func (s *Spool) peek(p string) (*decoded, fsys.Info, error) {
+	info, err := s.fs.Lstat(p)
+	if err != nil {
+		return nil, info, err
+	}
+	if !info.Mode.IsRegular() {
+		return nil, info, errNotPlain
+	}
+	var dec *decoded
+	for range rereads {
+		var data []byte
+		if data, err = s.readFile(p, maxFile); err != nil {
+			return nil, info, err
+		}
+		var torn bool
+		if dec, torn, err = decodeFile(data, maxFile); err == nil && !torn {
+			break
+		}
+	}
+	return dec, info, err
+}
+
+// refused reports whether a file in dead/ is a drop that could be no job:
+// those have no second name.
+func (s *Spool) refused(p string, n Name, dec *decoded) bool {
+	if stateOf(p) != Dead || !strings.Contains(n.ID, "~") {
+		return false
+	}
+	if dec != nil && dec.ID == n.ID && dec.history != nil {
+		return false
+	}
+	_, err := s.fs.Lstat(idPath(n.ID))
+	return notExist(err)
+}
+
+// refusal is the reason with which a file was refused, from its log.
+func (s *Spool) refusal(id string) string {
+	_, why := s.refusedAs(id)
+	return why
+}
+
+// refusedAs reads the original name of a refused file and the reason.
+func (s *Spool) refusedAs(id string) (name, why string) {
+	f, err := s.fs.Open(logPath(id), 0)
+	if err != nil {
+		return "", ""
+	}
+	defer f.Close()
+	b := make([]byte, 8<<10)
+	n, _ := f.ReadAt(b, 0)
+	line, _, _ := strings.Cut(string(b[:n]), "\n")
+	rest, ok := strings.CutPrefix(line, refusedPrefix)
+	if !ok {
+		return "", ""
+	}
+	quoted, err := strconv.QuotedPrefix(rest)
+	if err != nil {
+		return "", rest
+	}
+	name, _ = strconv.Unquote(quoted)
+	return name, strings.TrimPrefix(rest[len(quoted):], ": ")
+}
+
+// Counts counts the files in each state by their names alone. A file that a
+// person has just dropped counts as pending.
+func (s *Spool) Counts() (map[State]int, error) {
+	counts := make(map[State]int, len(States))
+	for _, st := range States {
+		n := 0
+		err := s.Scan(st, func(_ string, _ Name, canonical bool) bool {
+			if canonical || st == Pending {
+				n++
+			}
+			return true
+		})
+		if err != nil {
+			return nil, err
+		}
+		counts[st] = n
+	}
+	return counts, nil
+}
+
+// A PoolInfo is one living pool.
+type PoolInfo struct {
+	Name      string    `json:"name"`
+	Host      string    `json:"host"`
+	PID       int       `json:"pid"`
+	Slots     int       `json:"slots"`
+	Busy      int       `json:"busy"`
+	StartedAt time.Time `json:"started_at"`
+	Stopping  bool      `json:"stopping"`
+}
+
+// Pools lists the pools that live.
+func (s *Spool) Pools() ([]PoolInfo, error) {
+	busy := make(map[string]int)
+	for _, o := range s.processing() {
+		busy[o.name.Pool]++
+	}
+	names, err := s.poolNames()
+	if err != nil {
+		return nil, err
+	}
+	pools := []PoolInfo{}
+	for _, name := range names {
+		if alive, err := s.poolAlive(name); err != nil || !alive {
+			continue
+		}
+		f, err := s.readPool(name)
+		if err != nil {
+			continue
+		}
+		pools = append(pools, PoolInfo{
+			Name: name, Host: f.Host, PID: f.PID, Slots: f.Slots, Busy: busy[name],
+			StartedAt: f.StartedAt, Stopping: f.Stopping,
+		})
+	}
+	return pools, nil
+}
+
+// A Status is a spool at a glance.
+type Status struct {
+	Spool     string        `json:"spool"`
+	Paused    bool          `json:"paused"`
+	Jobs      map[State]int `json:"jobs"`
+	Pools     []PoolInfo    `json:"pools"`
+	OldestDue *time.Time    `json:"oldest_due"` // of what waits and could run now
+	NextDue   *time.Time    `json:"next_due"`   // of what waits for its time
+	Problems  []Problem     `json:"problems"`
+}
+
+// Status looks at the spool. It opens no job's file but those of dead pools.
+func (s *Spool) Status() (*Status, error) {
+	st := &Status{Spool: s.dir, Paused: s.Paused(), Problems: []Problem{}}
+	var err error
+	if st.Jobs, err = s.Counts(); err != nil {
+		return nil, err
+	}
+	if st.Pools, err = s.Pools(); err != nil {
+		return nil, err
+	}
+	if err := s.dues(st); err != nil {
+		return nil, err
+	}
+	alive := make(map[string]bool)
+	for _, p := range st.Pools {
+		alive[p.Name] = true
+		st.Problems = append(st.Problems, s.problemsOf(p.Name)...)
+	}
+	for _, o := range s.processing() {
+		if !alive[o.name.Pool] {
+			st.Problems = append(st.Problems, s.orphanProblem(o))
+		}
+	}
+	if _, err := s.Config(); err != nil {
+		st.Problems = append(st.Problems, Problem{Reason: oneLine(err.Error())})
+	}
+	return st, nil
+}
+
+func (s *Spool) dues(st *Status) error {
+	now := s.sys.now()
+	var oldest, next time.Time
+	for _, state := range []State{Pending, Failed} {
+		err := s.Scan(state, func(_ string, n Name, canonical bool) bool {
+			switch {
+			case !canonical:
+			case !n.Time.After(now):
+				if oldest.IsZero() || n.Time.Before(oldest) {
+					oldest = n.Time
+				}
+			case next.IsZero() || n.Time.Before(next):
+				next = n.Time
+			}
+			return true
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if !oldest.IsZero() {
+		st.OldestDue = &oldest
+	}
+	if !next.IsZero() {
+		st.NextDue = &next
+	}
+	return nil
+}
+
+func (s *Spool) orphanProblem(o orphan) Problem {
+	p := Problem{ID: o.name.ID, Reason: "its worker is dead; a pool, or \"queuectl recover\", takes it over"}
+	if w := s.WaitingFor(o.path); w != nil {
+		p.Reason, p.PID = w.Reason, w.PID
+	}
+	return p
+}

@@ -1,0 +1,75 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"path"
+
+	"queuectl/spool/internal/fsys"
+)
+
+// WaitingFor says which process keeps the job at this path from its next
+// attempt: one that an earlier attempt has left behind, which holds the job's
+// lock or is still in its process group. It is nil where there is none, and
+// for a job that simply runs.
+func (s *Spool) WaitingFor(p string) *Waiting {
+	n, ok := ParseName(path.Base(p))
+	dec, info, err := s.peek(p)
+	if !ok || err != nil {
+		return nil
+	}
+	return s.waitingFor(p, n, dec, info)
+}
+
+func (s *Spool) waitingFor(p string, n Name, dec *decoded, info fsys.Info) *Waiting {
+	last := lastAttempt(dec.history)
+	switch st := stateOf(p); {
+	case last == nil || (st != Pending && st != Failed && st != Processing):
+		return nil
+	case st == Processing && n.Pool != "":
+		if alive, err := s.poolAlive(n.Pool); alive || err != nil {
+			return nil
+		}
+	}
+	f, _, err := s.lockJob(p)
+	if err == nil {
+		_ = f.Unlock()
+		_ = f.Close()
+		return s.groupWaits(n, last)
+	}
+	if !errors.Is(err, ErrHeld) {
+		return nil
+	}
+	pid := s.sys.holder(info)
+	who := "a process of its last attempt"
+	if pid != 0 {
+		who = fmt.Sprintf("process %d of its last attempt", pid)
+	} else if s.sys.groupAlive(last.PID, last.PIDStart) {
+		pid = last.PID
+		who = fmt.Sprintf("process %d of its last attempt", pid)
+	}
+	return &Waiting{PID: pid, Reason: fmt.Sprintf("%s still lives; it runs again when that has ended, or after \"queuectl recover --force %s\"", who, n.ID)}
+}
+
+// groupWaits is for a job in processing/ whose lock is free although its
+// process group lives: a program that closes what it inherits.
+func (s *Spool) groupWaits(n Name, last *Entry) *Waiting {
+	if n.Pool == "" || last.Claim != claimKey(n) || last.Outcome != "" {
+		return nil
+	}
+	pool, err := s.readPool(n.Pool)
+	if err != nil || !pool.near(s.sys.self()) || !s.sys.groupAlive(last.PID, last.PIDStart) {
+		return nil
+	}
+	return &Waiting{PID: last.PID, Reason: fmt.Sprintf("its worker is dead, but its process %d still lives; it runs again when that has ended, or after \"queuectl recover --force %s\"", last.PID, n.ID)}
+}
+
+// lastAttempt is the last line that is an attempt.
+func lastAttempt(h []Entry) *Entry {
+	for i := len(h) - 1; i >= 0; i-- {
+		if h[i].Claim != "" {
+			return &h[i]
+		}
+	}
+	return nil
+}
