@@ -48,15 +48,18 @@ func (s *Spool) adopt(ctx context.Context, p string) (string, error) {
 	return s.adoptWhole(ctx, p, info, dec)
 }
 
-// homecoming gives the inode of a known job, which a person moved to a name of
-// their own, its canonical name back, due now.
+// homecoming gives the inode of a known job its canonical name back, which a
+// person has moved to a name of their own, or from processing/ under its
+// claim's name.
 func (s *Spool) homecoming(p string, info fsys.Info, f fsys.File) (to string, known bool, err error) {
-	if _, ok := ParseName(path.Base(p)); ok {
-		return "", false, nil
-	}
 	id, ok := s.idOfFile(f, info)
 	if !ok || !s.is(idPath(id), info) {
 		return "", false, nil
+	}
+	n, canonical := ParseName(path.Base(p))
+	canonical = canonical && n.ID == id
+	if canonical && n.Pool == "" {
+		return p, true, nil // it has come home meanwhile
 	}
 	r := &record{s: s, id: id, path: p, lock: f, info: info}
 	defer func() {
@@ -67,7 +70,11 @@ func (s *Spool) homecoming(p string, info fsys.Info, f fsys.File) (to string, kn
 	if err := r.load(); err != nil {
 		return "", true, err
 	}
-	n := Name{Time: s.sys.now(), Priority: r.lastPriority(), ID: id}
+	if canonical {
+		n = Name{Time: n.Time, Priority: n.Priority, ID: id}
+	} else {
+		n = Name{Time: s.sys.now(), Priority: r.lastPriority(), ID: id} // due now
+	}
 	e := Entry{Event: EventMoved, At: s.stamp(), From: path.Base(p), To: string(Pending) + "/" + n.String()}
 	if err := r.add(e); err != nil {
 		return "", true, err
@@ -112,7 +119,7 @@ func (s *Spool) whole(f fsys.File, info fsys.Info) (*decoded, error) {
 		return nil, &InvalidError{Reason: fmt.Sprintf("is %d bytes, the limit is %d (config max_job_size)", info.Size, max)}
 	}
 	quiet, err := f.NoWriter()
-	if err != nil {
+	if err != nil || s.network {
 		// The system cannot tell: nothing may have changed for a while.
 		quiet = s.sys.now().Sub(info.Mtime) > settleTime
 	}

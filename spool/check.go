@@ -204,7 +204,7 @@ func (c *checker) file(p string, n Name) {
 	if n.Pool != "" || stateOf(p) == Processing {
 		c.running(p, n, dec)
 	} else if last := dec.history; len(last) > 0 && last[len(last)-1].To != "" && stateOf(last[len(last)-1].To) != stateOf(p) {
-		c.note(invNames, p, n.ID, "was moved by hand from %s/", stateOf(last[len(last)-1].To))
+		c.note(invNames, p, n.ID, "its history says %s/; the directory counts", stateOf(last[len(last)-1].To))
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path"
 	"strconv"
-	"sync"
 	"time"
 )
 
@@ -24,7 +23,8 @@ type Claim struct {
 	rec  *record
 	from Name // the name under which it waited
 	key  string
-	once sync.Once
+
+	ending *ending // once the outcome is written
 }
 
 // Claim takes the job that waits at path ("pending/NAME" or "failed/NAME") for
@@ -188,10 +188,10 @@ const maxReason = 1 << 10
 
 // Settle writes the outcome and moves the job to the state that follows from
 // it, which it returns. A job that a person has moved meanwhile stays where it
-// was put: ErrGone.
+// was put: ErrGone. Any other error leaves the claim as it is, to be settled
+// once the reason is gone (a full disk).
 func (c *Claim) Settle(res Result) (State, error) {
-	s, r := c.pool.s, c.rec
-	now := s.sys.now()
+	now := c.pool.s.sys.now()
 	st, n := Dead, Name{Time: now, Priority: c.from.Priority, ID: c.ID}
 	cancel := c.CancelRequested()
 	switch {
@@ -203,7 +203,7 @@ func (c *Claim) Settle(res Result) (State, error) {
 		st, n.Time = Failed, res.RetryAt.UTC().Truncate(time.Microsecond)
 	}
 	e := Entry{Ended: Stamp{now}, Outcome: res.Outcome, Exit: res.Exit, Signal: res.Signal, Reason: cutReason(res.Reason)}
-	return st, c.end(e, st, n, res.Killed, func() error { return s.durably(r) })
+	return c.end(e, st, n, res.Killed)
 }
 
 func cutReason(r string) string {
@@ -216,13 +216,13 @@ func cutReason(r string) string {
 // Release gives the job back unfinished: it waits again under its old due time
 // and priority, and is not charged.
 func (c *Claim) Release(reason string, killed bool) error {
-	s, r := c.pool.s, c.rec
 	if c.CancelRequested() {
 		_, err := c.Settle(Result{Outcome: Cancelled, Reason: reason, Killed: killed})
 		return err
 	}
-	e := Entry{Ended: s.stamp(), Outcome: Interrupted, Reason: cutReason(reason)}
-	return c.end(e, Pending, c.from, killed, func() error { return s.durably(r) })
+	e := Entry{Ended: c.pool.s.stamp(), Outcome: Interrupted, Reason: cutReason(reason)}
+	_, err := c.end(e, Pending, c.from, killed)
+	return err
 }
 
 // GiveBack returns a job that was never started, without a trace of the claim
@@ -231,31 +231,59 @@ func (c *Claim) GiveBack() error {
 	return c.Release("not started: this pool has nothing to run it with", false)
 }
 
-// end writes the last members of the attempt's line and renames the file.
-func (c *Claim) end(e Entry, st State, n Name, killed bool, sync func() error) (err error) {
+// end writes the last members of the attempt's line and renames the file. An
+// error leaves the claim as it was, so that it can be ended later (the disk is
+// full, say); only ErrGone ends it.
+func (c *Claim) end(e Entry, st State, n Name, killed bool) (State, error) {
 	s, r := c.pool.s, c.rec
-	defer c.pool.forget(c)
-	if killed {
-		defer r.abandon()
-	} else {
-		defer r.close()
+	if r.lock == nil {
+		return st, ErrGone // ended before
 	}
-	if !r.still() {
-		return ErrGone
-	}
-	e.To = string(st) + "/" + n.String()
-	if err := r.complete(e); err != nil {
-		return err
-	}
-	if err := r.move(st, n); err != nil {
-		return err
-	}
-	if st == Completed || st == Dead {
-		if e := s.dropCancel(c.ID); e != nil && err == nil {
-			err = e
+	if c.ending == nil {
+		c.ending = &ending{st, n}
+		if !r.still() {
+			_ = r.complete(e) // its record may tell at least
+			c.leave(killed)
+			return st, ErrGone
+		}
+		e.To = string(st) + "/" + n.String()
+		if err := r.complete(e); err != nil {
+			c.ending = nil
+			return st, err
 		}
 	}
-	return errors.Join(err, sync())
+	// Once the line is written, that is how it ended.
+	st, n = c.ending.st, c.ending.n
+	if err := r.move(st, n); err != nil {
+		if errors.Is(err, ErrGone) {
+			c.leave(killed)
+		}
+		return st, err
+	}
+	var err error
+	if st == Completed || st == Dead {
+		err = s.dropCancel(c.ID)
+	}
+	err = errors.Join(err, s.durably(r))
+	c.leave(killed)
+	return st, err
+}
+
+// An ending is where a settled job goes.
+type ending struct {
+	st State
+	n  Name
+}
+
+// leave gives up the lock. After a kill it closes our descriptors only: what
+// escaped the kill keeps the lock, and the next attempt waits for it.
+func (c *Claim) leave(killed bool) {
+	if killed {
+		c.rec.abandon()
+	} else {
+		c.rec.close()
+	}
+	c.pool.forget(c)
 }
 
 // durably syncs a settle where every one is to be synced.

@@ -281,5 +281,15 @@ func (s *Spool) cancelRunning(ctx context.Context, o orphan) (rep CancelReport, 
 	return CancelReport{Done: err == nil}, false, err
 }
 
-// AwaitPool returns when the pool has ended.
-func (s *Spool) AwaitPool(ctx context.Context, pool string) error { return s.awaitDeath(ctx, pool) }
+// AwaitPool returns when the pool has ended. Its process may live on.
+func (s *Spool) AwaitPool(ctx context.Context, pool string) error {
+	for {
+		alive, err := s.poolAlive(pool)
+		if err != nil || !alive {
+			return err
+		}
+		if err := s.sys.sleep(ctx, 10*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}

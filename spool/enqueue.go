@@ -139,6 +139,7 @@ func (s *Spool) publish(ctx context.Context, b birth) error {
 	if err != nil {
 		return err
 	}
+	defer s.enqueued(g)
 	staged, f, err := g.writeJob(&b)
 	if err != nil {
 		s.retire(g)
@@ -191,26 +192,35 @@ func (s *Spool) rollBackJob(staged, id string, linked bool) error {
 func (s *Spool) enqueuer() (*staging, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.single != nil {
-		return s.single, nil
-	}
-	g, err := s.stage()
-	if err == nil {
+	if s.single == nil {
+		g, err := s.stage()
+		if err != nil {
+			return nil, err
+		}
 		s.single = g
 	}
-	return g, err
+	s.single.users++
+	return s.single, nil
 }
 
-// retire gives up a staging directory in which something went wrong.
+// enqueued ends one use of the staging. The last user of one in which
+// something went wrong rolls it back.
+func (s *Spool) enqueued(g *staging) {
+	s.mu.Lock()
+	g.users--
+	last := g.users == 0 && s.single != g
+	s.mu.Unlock()
+	if last {
+		_ = g.finish()
+	}
+}
+
+// retire has no further enqueue use the staging.
 func (s *Spool) retire(g *staging) {
 	s.mu.Lock()
-	mine := s.single == g
-	if mine {
+	defer s.mu.Unlock()
+	if s.single == g {
 		s.single = nil
-	}
-	s.mu.Unlock()
-	if mine {
-		_ = g.finish()
 	}
 }
 

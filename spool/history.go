@@ -215,7 +215,7 @@ func attempts(h []Entry, ended bool) int {
 			n++
 		}
 		st := stateOf(e.To)
-		over = st == Completed || st == Dead
+		over = st == Completed || st == Dead || e.Outcome == Succeeded
 	}
 	if over && !ended {
 		return 0

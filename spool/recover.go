@@ -139,7 +139,10 @@ func (s *Spool) recoverOne(ctx context.Context, o orphan) error {
 func (s *Spool) aliveError(o orphan) error {
 	w := s.WaitingFor(o.path)
 	if w == nil {
-		return ErrGone
+		if _, err := s.fs.Lstat(o.path); notExist(err) {
+			return ErrGone
+		}
+		return &aliveError{reason: "its lock is held for the moment"}
 	}
 	return &aliveError{reason: w.Reason, pid: w.PID}
 }

@@ -21,6 +21,8 @@ type staging struct {
 	s    *Spool
 	path string // tmp/RAND
 	dir  fsys.File
+
+	users int // enqueues that are at work in it; guarded by Spool.mu
 }
 
 const committed = ".go"

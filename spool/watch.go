@@ -165,6 +165,9 @@ func (w *Watcher) hint(e fsnotify.Event) (Hint, bool) {
 		_ = w.notify.Add(e.Name)
 		return Hint{}, e.Has(fsnotify.Create)
 	}
+	if dir == "workers" && e.Has(fsnotify.Remove) {
+		return Hint{Path: rel}, true // a pool has left
+	}
 	if e.Op&(fsnotify.Create|fsnotify.Write|fsnotify.Chmod) == 0 {
 		return Hint{}, false
 	}

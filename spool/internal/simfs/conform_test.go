@@ -202,7 +202,9 @@ var scripts = []struct {
 		s.lock(f)
 		s.noWriter(f)
 		s.open("p", appending)
+		s.close(f)
 	}},
+	{"fifo without a reader", func(s *script) { s.note(s.plant("p", fs.ModeNamedPipe, ""), "plant"); s.open("p", appending) }},
 	{"socket", func(s *script) { s.note(s.plant("s", fs.ModeSocket, ""), "plant"); s.open("s", ro); s.lstat("s") }},
 	{"name too long", func(s *script) {
 		long := strings.Repeat("x", 256)
@@ -595,6 +597,9 @@ func TestConform(t *testing.T) {
 	for _, sc := range scripts {
 		t.Run(sc.name, func(t *testing.T) {
 			dir := t.TempDir()
+			if err := os.Chmod(dir, 0o700); err != nil {
+				t.Fatal(err)
+			}
 			osfs, err := fsys.Open(dir)
 			if err != nil {
 				t.Fatal(err)

@@ -71,7 +71,7 @@ func (d *Disk) openable(n *inode, flag int) error {
 		return syscall.ELOOP // as with O_NOFOLLOW
 	case n.isDir() && (writing || flag&os.O_CREATE != 0):
 		return syscall.EISDIR
-	case n.mode&fs.ModeNamedPipe != 0 && flag&os.O_WRONLY != 0:
+	case n.mode&fs.ModeNamedPipe != 0 && flag&os.O_WRONLY != 0 && !slices.ContainsFunc(n.open, (*description).reads):
 		return syscall.ENXIO // as with O_NONBLOCK
 	case n.mode&fs.ModeSocket != 0:
 		return syscall.ENXIO

@@ -49,7 +49,7 @@ func (d *Disk) unlock(of *description) {
 // TryLock takes the exclusive lock.
 func (f *file) TryLock() error {
 	held := false
-	err := f.on("trylock", func(of *description) error {
+	err := f.on("lock", func(of *description) error {
 		held = !f.p.disk.tryLock(of, exclusive)
 		return nil
 	})
@@ -123,10 +123,10 @@ func (l *pathLock) drop() {
 }
 
 // TryLock takes the lock alone.
-func (l *pathLock) TryLock() (bool, error) { return l.try("lock", exclusive, &l.alone) }
+func (l *pathLock) TryLock() (bool, error) { return l.try("locktry", exclusive, &l.alone) }
 
 // TryRLock takes the lock shared.
-func (l *pathLock) TryRLock() (bool, error) { return l.try("rlock", shared, &l.shared) }
+func (l *pathLock) TryRLock() (bool, error) { return l.try("locktryshared", shared, &l.shared) }
 
 // RLock waits for the shared lock.
 func (l *pathLock) RLock() error {
@@ -136,7 +136,7 @@ func (l *pathLock) RLock() error {
 	if err := l.open(); err != nil {
 		return err
 	}
-	err := l.p.step("rlockwait", l.path, "", func() error {
+	err := l.p.step("lockwait", l.path, "", func() error {
 		l.p.disk.unlock(l.f.of)
 		return nil
 	})

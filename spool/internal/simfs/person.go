@@ -155,6 +155,11 @@ func (d *Disk) copy(from, to string) error {
 // where it leads), a FIFO (fs.ModeNamedPipe) or a socket (fs.ModeSocket).
 func (d *Disk) Plant(path string, mode fs.FileMode, target string) error {
 	return d.person("plant", path, func() error {
+		if mode&fs.ModeSymlink != 0 {
+			mode |= 0o777
+		} else {
+			mode |= 0o600
+		}
 		n, err := d.create(path, mode)
 		if err == nil {
 			n.data = []byte(target)

@@ -29,11 +29,15 @@ func (d *Disk) Process(name string) *Process {
 func (p *Process) Name() string   { return p.name }
 func (p *Process) String() string { return p.name }
 
-// A Step is one operation that is about to happen.
+// A Step is one operation that is about to happen. Op is the method in lower
+// case: open, mkdir, lstat, link, rename, renamenoreplace, unlink, rmdir, list,
+// syncdir, syncfs, space; of a File read, write, truncate, sync, stat, lock,
+// unlock, nowriter, close; of a Lock (beside the lstat that makes it) lockopen,
+// locktry, locktryshared, lockwait, lockclose.
 type Step struct {
 	Number      int // from 1, over all processes of the disk
 	Process     *Process
-	Op          string // the method in lower case, "renamenoreplace", "trylock"; of a Lock: "lockopen", "lock…"
+	Op          string
 	Path, Path2 string // of a File: the path by which it was opened
 }
 
