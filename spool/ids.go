@@ -29,7 +29,7 @@ func (s *Spool) linkID(ctx context.Context, staged, id string) error {
 		if !exists(err) {
 			return s.linkError(err)
 		}
-		verdict, err := s.whoHas(id, path.Dir(staged))
+		verdict, err := s.whoHas(id, stagingOf(staged))
 		if err != nil {
 			return err
 		}
@@ -48,6 +48,12 @@ func (s *Spool) linkID(ctx context.Context, staged, id string) error {
 			return err
 		}
 	}
+}
+
+// stagingOf is the staging directory, tmp/RAND, in which a path lies.
+func stagingOf(p string) string {
+	parts := strings.SplitN(p, "/", 3)
+	return parts[0] + "/" + parts[1]
 }
 
 func (s *Spool) syncNewIDDir() error {

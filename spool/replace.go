@@ -32,6 +32,7 @@ func (s *Spool) replace(from string, old fsys.Info, content []byte, dest string)
 func (g *staging) take(from string, old fsys.Info) error {
 	to := g.path + "/" + from
 	g.s.madeDir(path.Dir(to))
+	g.taken = append(g.taken, path.Dir(from), path.Dir(to))
 	err := g.s.fs.RenameNoReplace(from, to)
 	if elsewhere(err) {
 		return ErrGone
@@ -67,7 +68,7 @@ func (g *staging) replacement(content []byte, dest string) (fsys.File, error) {
 		}
 	}
 	if err == nil {
-		err = g.syncAndCommit(f, g.path+"/new/ids", path.Dir(g.path+"/new/"+dest), g.path+"/new", path.Dir(g.path+"/"+dest))
+		err = g.syncAndCommit(f, g.path+"/new/ids", path.Dir(g.path+"/new/"+dest), g.path+"/new")
 	}
 	if f != nil {
 		_ = f.Close()
@@ -82,11 +83,13 @@ func (g *staging) replacement(content []byte, dest string) (fsys.File, error) {
 	return lock, err
 }
 
-// syncAndCommit makes what is staged durable, then commits it.
+// syncAndCommit makes what is staged durable, then commits it. The directories
+// from and into which a file was taken are synced too: if its old name came
+// back after a power cut, beside the new file, the job would be there twice.
 func (g *staging) syncAndCommit(f fsys.File, dirs ...string) error {
 	sync := g.s.syncing()
 	if sync {
-		if err := g.s.group.sync(f, append(dirs, g.path)...); err != nil {
+		if err := g.s.group.sync(f, append(append(dirs, g.taken...), g.path)...); err != nil {
 			return err
 		}
 	}

@@ -22,7 +22,8 @@ type staging struct {
 	path string // tmp/RAND
 	dir  fsys.File
 
-	users int // enqueues that are at work in it; guarded by Spool.mu
+	taken []string // directories that a file was taken from and into
+	users int      // enqueues that are at work in it; guarded by Spool.mu
 }
 
 const committed = ".go"
