@@ -239,8 +239,11 @@ func (n *inode) marks() string {
 		s = " unsynced"
 	}
 	for _, of := range n.open {
-		if of.lock != unlocked {
-			s += " locked by " + of.owner
+		if of.lock == unlocked {
+			continue
+		}
+		for _, f := range of.files {
+			s += " locked by " + f.p.name
 		}
 	}
 	return s

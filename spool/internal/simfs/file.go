@@ -17,9 +17,8 @@ type description struct {
 	ino   *inode
 	flag  int
 	pos   int64
-	refs  int
+	files []*file // the descriptors that share it
 	lock  lockKind
-	owner string // who opened it, for messages
 }
 
 // A file is one process's descriptor.
@@ -58,7 +57,7 @@ func (p *Process) open(path string, flag int) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
-	of := &description{ino: n, flag: flag, owner: p.name}
+	of := &description{ino: n, flag: flag}
 	n.open = append(n.open, of)
 	return p.descriptor(of, path), nil
 }
@@ -83,7 +82,7 @@ func (d *Disk) openable(n *inode, flag int) error {
 
 func (p *Process) descriptor(of *description, path string) *file {
 	f := &file{p: p, of: of, path: path}
-	of.refs++
+	of.files = append(of.files, f)
 	p.files[f] = struct{}{}
 	return f
 }
@@ -106,12 +105,30 @@ func (f *file) drop() {
 	}
 	f.of = nil
 	delete(f.p.files, f)
-	if of.refs--; of.refs > 0 {
+	of.files = slices.DeleteFunc(of.files, func(o *file) bool { return o == f })
+	if len(of.files) > 0 {
 		return
 	}
 	n := of.ino
 	n.open = slices.DeleteFunc(n.open, func(o *description) bool { return o == of })
 	f.p.disk.changed.Broadcast()
+}
+
+// Holders are the processes that have an inode open, each once.
+func (d *Disk) Holders(ino uint64) (all []*Process) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if ino >= uint64(len(d.inodes)) || d.inodes[ino] == nil {
+		return nil
+	}
+	for _, of := range d.inodes[ino].open {
+		for _, f := range of.files {
+			if !slices.Contains(all, f.p) {
+				all = append(all, f.p)
+			}
+		}
+	}
+	return all
 }
 
 func (of *description) reads() bool  { return of.flag&os.O_WRONLY == 0 }

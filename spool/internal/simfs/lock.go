@@ -14,10 +14,11 @@ const (
 	exclusive
 )
 
-// free reports whether nobody else's lock stands against this one.
+// free reports whether no lock stands against this one. The description itself
+// must be unlocked.
 func (of *description) free(want lockKind) bool {
 	for _, o := range of.ino.open {
-		if o != of && o.lock != unlocked && (want == exclusive || o.lock == exclusive) {
+		if o.lock != unlocked && (want == exclusive || o.lock == exclusive) {
 			return false
 		}
 	}

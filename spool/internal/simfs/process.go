@@ -2,6 +2,7 @@ package simfs
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"queuectl/spool/internal/fsys"
@@ -42,7 +43,7 @@ type Step struct {
 }
 
 func (s Step) String() string {
-	return fmt.Sprintf("%d %s: %s %s %s", s.Number, s.Process, s.Op, s.Path, s.Path2)
+	return strings.TrimRight(fmt.Sprintf("%d %s: %s %s %s", s.Number, s.Process, s.Op, s.Path, s.Path2), " ")
 }
 
 // killed is what a dead process panics with.
