@@ -1,0 +1,175 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"queuectl/spool"
+)
+
+// lockFD is the number under which a command's process has the locked
+// description of its job's file. Jobs use low numbers themselves.
+const lockFD = 63
+
+// stopComing is how long an attempt that died of a stop signal waits for the
+// pool's own: who ends a service signals all its processes, in any order.
+const stopComing = 100 * time.Millisecond
+
+// command runs a command or an argv and waits for its end.
+func (a *attempt) command(c *spool.Claim, l *jobLog) ending {
+	out, err := l.open()
+	if err != nil {
+		return ending{unstarted: fmt.Errorf("open the job's log: %w", err)}
+	}
+	p, err := a.d.p.start(c, out)
+	if lacking(err) {
+		return ending{unstarted: err}
+	}
+	if err != nil {
+		return failed("%v", err)
+	}
+	if err := c.Started(p.proc.Pid); err != nil {
+		a.log(slog.LevelWarn, "cannot write down the job's pid", c, "error", err)
+	}
+	end := a.await(c, p.done,
+		func(cause) { p.end(syscall.SIGTERM) },
+		func() { p.end(syscall.SIGKILL) })
+	if end.left {
+		return ending{left: true}
+	}
+	if p.err != nil {
+		return failed("cannot wait for the command: %v", p.err)
+	}
+	l.keep = p.groupLives()
+	if ws, ok := p.state.Sys().(syscall.WaitStatus); ok && end.why == byItself && ws.Signaled() && stoppedFromOutside(ws) {
+		a.awaitStop()
+	}
+	return endingOf(p.state, end, closed(a.d.stop.stopping))
+}
+
+// awaitStop gives the stop of the pool a moment to come.
+func (a *attempt) awaitStop() {
+	select {
+	case <-a.d.stop.stopping:
+	case <-time.After(stopComing):
+	}
+}
+
+// start starts a job's process in a group of its own. Its output goes straight
+// to the log, and it inherits the lock of the job's file: while any process
+// has that open, the job counts as alive.
+func (p *Pool) start(c *spool.Claim, out *os.File) (*process, error) {
+	j := &c.Job
+	if err := checkDir(j.Cwd); err != nil {
+		return nil, err
+	}
+	env := p.environ(c)
+	program, argv := "/bin/sh", []string{"sh", "-c", j.Command}
+	if len(j.Argv) > 0 {
+		argv = j.Argv
+		var err error
+		if program, err = lookPath(argv[0], j.Cwd, env); err != nil {
+			return nil, err
+		}
+	}
+	null, err := p.null()
+	if err != nil {
+		return nil, err
+	}
+	files := []*os.File{null, out, out}
+	if lock := c.File(); lock != nil {
+		files = append(make([]*os.File, 0, lockFD+1), files...)
+		files = files[:lockFD+1] // those between are nil: closed
+		files[lockFD] = lock
+	}
+	proc, err := os.StartProcess(program, argv, &os.ProcAttr{
+		Dir: j.Cwd, Env: env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true},
+	})
+	if err != nil {
+		return nil, startError(argv[0], err)
+	}
+	return await(proc), nil
+}
+
+// startError says in a job's terms why it could not be started.
+func startError(name string, err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		err = pe.Err
+	}
+	return fmt.Errorf("cannot start %q: %w", name, err)
+}
+
+// lacking reports errors of a start that are the machine's and not the job's.
+func lacking(err error) bool {
+	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.ENOMEM) || spool.FileSystemWide(err)
+}
+
+func checkDir(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("cwd %s does not exist", dir)
+	case err != nil:
+		return fmt.Errorf("cwd %s cannot be used: %w", dir, errors.Unwrap(err))
+	case !info.IsDir():
+		return fmt.Errorf("cwd %s is not a directory", dir)
+	}
+	return nil
+}
+
+// lookPath finds a program as execvp does, in the PATH that the job will have
+// and from the directory in which it will run. Entries of PATH that are not
+// absolute are passed over: what is run must not depend on where.
+func lookPath(name, cwd string, env []string) (string, error) {
+	if strings.Contains(name, "/") {
+		at := name
+		if !filepath.IsAbs(name) && cwd != "" {
+			at = filepath.Join(cwd, name)
+		}
+		return name, checkProgram(name, at)
+	}
+	var denied error
+	for _, dir := range filepath.SplitList(lookup(env, "PATH")) {
+		if !filepath.IsAbs(dir) {
+			continue
+		}
+		at := filepath.Join(dir, name)
+		err := checkProgram(name, at)
+		if err == nil {
+			return at, nil
+		}
+		if _, statErr := os.Stat(at); statErr == nil {
+			denied = err
+		}
+	}
+	if denied != nil {
+		return "", denied
+	}
+	return "", fmt.Errorf("command %q not found", name)
+}
+
+func checkProgram(name, at string) error {
+	info, err := os.Stat(at)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("command %q not found", name)
+	case err != nil:
+		return fmt.Errorf("command %q cannot be used: %w", name, errors.Unwrap(err))
+	case info.IsDir():
+		return fmt.Errorf("command %q is a directory", name)
+	case info.Mode()&0o111 == 0:
+		return fmt.Errorf("command %q is not executable", name)
+	}
+	return nil
+}

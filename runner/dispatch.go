@@ -1,0 +1,280 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"queuectl/spool"
+)
+
+const (
+	// slowScan is how often everything is listed where events come: they are
+	// hints, and the listing is the truth. It also bounds every sleep towards
+	// a time of the wall clock, because timers stop while a machine is
+	// suspended.
+	slowScan = 30 * time.Second
+	// retryFull is how often a file system that refuses everything is tried.
+	retryFull = time.Second
+	// maxAdopting is how many drops are adopted at once: several share their
+	// disk syncs.
+	maxAdopting = 4
+)
+
+// A dispatcher is the goroutine that gives work to the slots, and all that
+// only this goroutine touches. What others have to tell it they send as a
+// function that it calls.
+type dispatcher struct {
+	p   *Pool
+	log *slog.Logger
+	cfg spool.Config
+
+	now    time.Time // of this turn
+	events chan func()
+	hints  <-chan spool.Hint
+	native bool // hints come from the system; else every scan_interval is one
+	hush   context.CancelFunc
+
+	order   *order
+	running map[*attempt]struct{}
+	busy    int // attempts
+	adopts  int // adoptions at work
+	scanAt  time.Time
+	stop    stopState
+
+	chores     [choreCount]chore
+	problems   problems
+	ring       ring
+	drain      drain
+	waiting    map[string]bool // jobs of dead pools of which a process still lives
+	blocked    error           // of the whole file system: nothing is claimed until it is gone
+	tryAt      time.Time
+	listings   int // so far
+	recoveries int
+	unsynced   bool // something was settled since the last sync
+	settled    bool // something was settled since the last pruning
+	prunedAt   time.Time
+	dryPause   time.Duration
+	lastErr    map[string]string
+}
+
+func newDispatcher(p *Pool) *dispatcher {
+	d := &dispatcher{
+		p: p, log: p.o.Logger.With("pool", p.Name()),
+		events:   make(chan func(), p.o.Slots+16),
+		running:  make(map[*attempt]struct{}),
+		stop:     newStopState(),
+		lastErr:  make(map[string]string),
+		problems: make(problems),
+		now:      time.Now(),
+	}
+	d.readConfig()
+	d.order = newOrder(maxOrder, d.cfg.PriorityAging)
+	d.initChores()
+	return d
+}
+
+// run is the life of the dispatcher.
+func (d *dispatcher) run(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx) // the end of ctx is a soft stop
+	bg, cancel := context.WithCancel(ctx)
+	defer cancel()
+	d.hush = cancel
+	defer d.startWatch(ctx)() // not bg: requests count also while the pool stops
+	d.lookAround(bg)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var armed time.Time
+	for {
+		d.now = time.Now()
+		d.obey()
+		d.order.promote(d.now)
+		d.handOut(ctx)
+		d.startChores(bg)
+		if d.over() {
+			return d.end()
+		}
+		if wake := d.wake(); !wake.Equal(armed) {
+			armed = wake
+			timer.Reset(max(0, wake.Sub(d.now)))
+		}
+		select {
+		case f := <-d.events:
+			d.now = time.Now()
+			f()
+		case h, ok := <-d.hints:
+			d.now = time.Now()
+			d.hint(bg, h, ok)
+		case name, ok := <-d.ring.ch:
+			d.now = time.Now()
+			d.neighbourGone(name, ok)
+		case <-d.p.nudge:
+		case <-timer.C:
+			armed = time.Time{}
+			d.now = time.Now()
+			d.tick(bg)
+		}
+	}
+}
+
+// tell has the dispatcher call f. After its end nobody calls it.
+func (d *dispatcher) tell(f func()) {
+	select {
+	case d.events <- f:
+	case <-d.stop.abandoned:
+	}
+}
+
+// tick does what is due by the clock.
+func (d *dispatcher) tick(ctx context.Context) {
+	if !d.now.Before(d.scanAt) {
+		d.lookAround(ctx)
+	}
+	if d.ring.due(d.now) {
+		d.joinRing(ctx)
+	}
+}
+
+// wake is when something is to be done although nothing happens.
+func (d *dispatcher) wake() time.Time {
+	at := earliest(d.scanAt, d.stopWake())
+	if !d.stopping() {
+		at = earliest(earliest(at, d.ring.at), d.order.wake())
+		at = earliest(at, d.choresWake())
+		if d.blocked != nil && d.tryAt.After(d.now) {
+			at = earliest(at, d.tryAt)
+		}
+	}
+	return at
+}
+
+// lookAround is the slow scan: what hints may have failed to tell.
+func (d *dispatcher) lookAround(ctx context.Context) {
+	d.readConfig()
+	pause := slowScan
+	if !d.native {
+		pause = min(slowScan, d.cfg.ScanInterval)
+	}
+	d.scanAt = d.now.Add(pause)
+	d.checkStop()
+	d.pokeAll()
+	if d.stopping() {
+		return
+	}
+	d.order.setAging(d.cfg.PriorityAging)
+	d.want(listNames)
+	d.want(recovering)
+	d.drain.changed()
+	if d.ring.ch == nil {
+		d.joinRing(ctx)
+	}
+	if d.settled || d.now.Sub(d.prunedAt) > pruneEvery {
+		d.settled, d.prunedAt = false, d.now
+		d.want(pruning)
+	}
+}
+
+func (d *dispatcher) readConfig() {
+	cfg, err := d.p.q.Config()
+	d.cfg = cfg
+	d.warn("config.json", err)
+}
+
+// warn logs an error once for as long as it stays the same.
+func (d *dispatcher) warn(what string, err error) {
+	text := ""
+	if err != nil && !errors.Is(err, context.Canceled) {
+		text = err.Error()
+	}
+	if text != "" && d.lastErr[what] != text {
+		d.log.Warn(what, "error", err)
+	}
+	d.lastErr[what] = text
+}
+
+// handOut gives work to the free slots.
+func (d *dispatcher) handOut(ctx context.Context) {
+	if d.stopping() || (d.blocked != nil && d.now.Before(d.tryAt)) {
+		return
+	}
+	for d.adopts < maxAdopting && d.order.drops.Len() > 0 {
+		it := d.order.drops.head()
+		it.takeOut()
+		d.adopt(ctx, it)
+		if d.tried() {
+			return
+		}
+	}
+	for looked := false; d.busy < d.p.o.Slots; looked = true {
+		it := d.next()
+		if it == nil {
+			return
+		}
+		if !looked && d.p.q.Paused() {
+			d.order.place(it, d.now)
+			return
+		}
+		d.begin(ctx, it)
+		if d.tried() {
+			return
+		}
+	}
+}
+
+// tried reports that this was the one try a second that a file system gets
+// which refuses everything.
+func (d *dispatcher) tried() bool {
+	if d.blocked == nil {
+		return false
+	}
+	d.tryAt = d.now.Add(retryFull)
+	return true
+}
+
+func (d *dispatcher) next() *item {
+	if d.native {
+		return d.order.next()
+	}
+	return d.order.scattered(d.p.rand)
+}
+
+// over reports whether the pool's work is done.
+func (d *dispatcher) over() bool {
+	if !d.stopping() {
+		return d.drain.done && !d.working()
+	}
+	if !d.working() {
+		return true
+	}
+	return !d.stop.giveUpAt.IsZero() && !d.now.Before(d.stop.giveUpAt)
+}
+
+// working reports whether anything that the pool has started goes on.
+func (d *dispatcher) working() bool { return d.busy > 0 || d.adopts > 0 || d.choresRunning() }
+
+// end leaves the spool, and says which jobs it leaves running.
+func (d *dispatcher) end() error {
+	d.hush()
+	close(d.stop.abandoned)
+	d.p.closeNull()
+	var errs []error
+	if d.unsynced && d.cfg.Sync == spool.SyncFull {
+		errs = append(errs, d.p.q.SyncNow())
+	}
+	if err := d.p.m.Leave(); err != nil {
+		errs = append(errs, fmt.Errorf("leave the spool: %w", err))
+	}
+	var left []string
+	for a := range d.running {
+		left = append(left, a.item.id)
+	}
+	if len(left) > 0 {
+		slices.Sort(left)
+		errs = append(errs, fmt.Errorf("stop: did not end in time: %s; other pools recover what ends with this process", strings.Join(left, ", ")))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,376 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"queuectl/spool"
+)
+
+// A fakeWatch gives hints by hand.
+type fakeWatch struct {
+	hints  chan spool.Hint
+	native bool
+}
+
+func (w *fakeWatch) Hints() <-chan spool.Hint { return w.hints }
+func (w *fakeWatch) Native() bool             { return w.native }
+func (w *fakeWatch) Close() error             { return nil }
+
+// A fakeMember is a real pool whose claims fail as a test likes, and count.
+type fakeMember struct {
+	*spool.Pool
+	mu       sync.Mutex
+	claims   []time.Time
+	fail     func(n int, path string) error
+	problems []string
+}
+
+func (m *fakeMember) Claim(path string) (*spool.Claim, error) {
+	m.mu.Lock()
+	m.claims = append(m.claims, time.Now())
+	n := len(m.claims)
+	m.mu.Unlock()
+	if m.fail != nil {
+		if err := m.fail(n, path); err != nil {
+			return nil, err
+		}
+	}
+	return m.Pool.Claim(path)
+}
+
+func (m *fakeMember) SetProblems(list []spool.Problem) error {
+	m.mu.Lock()
+	m.problems = append(m.problems, fmt.Sprint(list))
+	m.mu.Unlock()
+	return m.Pool.SetProblems(list)
+}
+
+// fake makes a pool whose hints and claims a test controls, and whose time is
+// that of the bubble.
+func fake(t *testing.T, s *spool.Spool, o Options, fail func(n int, path string) error) (*Pool, *fakeMember, *fakeWatch) {
+	t.Helper()
+	real, err := s.Join(max(1, o.Slots))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Slots = max(1, o.Slots)
+	m := &fakeMember{Pool: real, fail: fail}
+	w := &fakeWatch{hints: make(chan spool.Hint), native: true}
+	return newPool(o, s, m, func(context.Context) (watcher, error) { return w, nil }), m, w
+}
+
+// gaps are the times between claims.
+func (m *fakeMember) gaps() (gaps []time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := 1; i < len(m.claims); i++ {
+		gaps = append(gaps, m.claims[i].Sub(m.claims[i-1]))
+	}
+	return gaps
+}
+
+func nothing(context.Context, *Job) error { return nil }
+
+var handlers = map[string]Handler{"k": nothing}
+
+// How long a name is put off for each reason, in the bubble's time.
+func TestPutOff(t *testing.T) {
+	ms, sec := time.Millisecond, time.Second
+	for _, c := range []struct {
+		name string
+		err  error
+		want []time.Duration
+	}{
+		{"held", spool.ErrHeld, []time.Duration{1 * ms, 2 * ms, 4 * ms, 8 * ms, 16 * ms, 32 * ms, 64 * ms, 128 * ms, 250 * ms, 250 * ms}},
+		{"unfinished", spool.ErrUnfinished, []time.Duration{20 * ms, 40 * ms, 80 * ms, 80 * ms}},
+		{"of this file", syscall.EIO, []time.Duration{1 * sec, 2 * sec, 4 * sec, 8 * sec, 16 * sec, 32 * sec, 64 * sec, 128 * sec, 256 * sec, 300 * sec, 300 * sec}},
+		{"of the file system", &os.PathError{Op: "open", Path: "x", Err: syscall.ENOSPC}, []time.Duration{sec, sec, sec, sec}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSpool(t)
+				enqueue(t, s, `{"id":"a","kind":"k"}`)
+				p, m, _ := fake(t, s, Options{Handlers: handlers}, func(n int, _ string) error {
+					if n <= len(c.want) {
+						return c.err
+					}
+					return nil
+				})
+				r := run(t, p)
+				time.Sleep(time.Hour)
+				synctest.Wait()
+				if got := m.gaps(); fmt.Sprint(got) != fmt.Sprint(c.want) {
+					t.Errorf("tried again after\n%v, want\n%v", got, c.want)
+				}
+				if j := job(t, s, "a"); j.State != spool.Completed {
+					t.Errorf("%s", j.State)
+				}
+				p.Stop()
+				if err := r.wait(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// Other jobs go on while one is passed over, and none while the file system
+// refuses everything; both are told once, and taken back.
+func TestProblemsAreReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		rec := &recorder{}
+		var full atomic.Bool
+		full.Store(true)
+		p, m, w := fake(t, s, Options{Handlers: handlers, Logger: rec.logger()}, func(_ int, path string) error {
+			switch {
+			case strings.Contains(path, "-bad.json") && full.Load():
+				return syscall.EACCES
+			case strings.Contains(path, "-full.json") && full.Load():
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		enqueue(t, s, `{"id":"bad","kind":"k"}`)
+		enqueue(t, s, `{"id":"good","kind":"k"}`)
+		run(t, p)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if j := job(t, s, "good"); j.State != spool.Completed {
+			t.Errorf("good is %s", j.State)
+		}
+		enqueue(t, s, `{"id":"full","kind":"k","priority":9}`)
+		w.hints <- spool.Hint{}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		full.Store(false)
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		for _, id := range []string{"bad", "full"} {
+			if j := job(t, s, id); j.State != spool.Completed {
+				t.Errorf("%s is %s", id, j.State)
+			}
+		}
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if len(m.problems) < 3 || m.problems[len(m.problems)-1] != "[]" {
+			t.Errorf("problems: %v", m.problems)
+		}
+		mustHold(t, strings.Join(m.problems, " "), "permission denied")
+		mustHold(t, strings.Join(m.problems, " "), "no space left")
+		if n := strings.Count(rec.String(), "nothing is started"); n != 1 {
+			t.Errorf("told %d times", n)
+		}
+	})
+}
+
+// A name that somebody else has taken is forgotten, and taken in again when a
+// hint came while it was tried.
+func TestGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		enqueue(t, s, `{"id":"a","kind":"k"}`)
+		var w *fakeWatch
+		p, m, w := fake(t, s, Options{Handlers: handlers}, func(n int, path string) error {
+			if n == 1 {
+				w.hints <- spool.Hint{Path: path}
+				return spool.ErrGone
+			}
+			return spool.ErrGone
+		})
+		run(t, p)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := len(m.claims); n != 2 {
+			t.Errorf("tried %d times", n)
+		}
+	})
+}
+
+// An idle pool wakes for the slow scan and for nothing else.
+func TestIdle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		p, _, _ := fake(t, s, Options{Handlers: handlers}, nil)
+		var scans int
+		p.q = &countingQueue{Spool: s, scans: &scans}
+		run(t, p)
+		time.Sleep(10*time.Minute + time.Second)
+		synctest.Wait()
+		if scans != 2*21 { // pending/ and failed/, at the start and every 30 s
+			t.Errorf("%d scans", scans)
+		}
+	})
+}
+
+type countingQueue struct {
+	*spool.Spool
+	scans *int
+}
+
+func (q *countingQueue) Scan(st spool.State, fn func(string, spool.Name, bool) bool) error {
+	*q.scans++
+	return q.Spool.Scan(st, fn)
+}
+
+// Without events the spool is listed at scan_interval, and a failed job is
+// tried again at its time whether or not anybody says so.
+func TestRetryDelayAndScanInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t, "retry_base", "2", "scan_interval", "5s")
+		p, m, w := fake(t, s, Options{Handlers: map[string]Handler{"k": func(context.Context, *Job) error {
+			return errors.New("no luck")
+		}}}, nil)
+		w.native = false
+		run(t, p)
+		time.Sleep(time.Second)
+		enqueue(t, s, `{"id":"a","kind":"k","max_retries":3}`)
+		began := time.Now()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if j := job(t, s, "a"); j.State != spool.Dead || j.Attempts != 4 {
+			t.Fatalf("%s after %d", j.State, j.Attempts)
+		}
+		if d := m.claims[0].Sub(began); d > 5*time.Second {
+			t.Errorf("found after %s", d)
+		}
+		var at []time.Duration
+		for _, g := range m.gaps() {
+			if g > 100*time.Millisecond { // the others asked the file whether its name is right
+				at = append(at, g.Round(time.Second))
+			}
+		}
+		if fmt.Sprint(at) != "[2s 4s 8s]" {
+			t.Errorf("tried again after %v", m.gaps())
+		}
+	})
+}
+
+// A pool passes over what it cannot run for 30 s, doubling to 5 minutes.
+func TestPassedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		enqueue(t, s, `{"id":"a","kind":"other"}`)
+		p, m, _ := fake(t, s, Options{Handlers: handlers}, nil)
+		run(t, p)
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		if got := fmt.Sprint(m.gaps()); got != "[30s 1m0s 2m0s 4m0s 5m0s 5m0s]" {
+			t.Errorf("tried after %s", got)
+		}
+	})
+}
+
+// More jobs than the order holds all run, in their order.
+func TestMoreThanTheOrderHolds(t *testing.T) {
+	s := newSpool(t)
+	for i := range 50 {
+		enqueue(t, s, `{"id":"j%02d","kind":"k"}`, i)
+	}
+	var got []string
+	p, _, _ := fake(t, s, Options{Drain: true, Handlers: map[string]Handler{"k": func(_ context.Context, j *Job) error {
+		got = append(got, j.ID)
+		return nil
+	}}}, nil)
+	d := newDispatcher(p)
+	d.order.limit = 4
+	if err := d.run(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for i, id := range got {
+		if id != fmt.Sprintf("j%02d", i) {
+			t.Fatalf("place %d has %s", i, id)
+		}
+	}
+	if len(got) != 50 {
+		t.Errorf("%d ran", len(got))
+	}
+}
+
+func TestPause(t *testing.T) {
+	s := newSpool(t)
+	if err := s.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	enqueue(t, s, `{"id":"a","command":"true"}`)
+	p := start(t, s, Options{Commands: true, Drain: true})
+	until(t, "the pool is seen", func() bool { l, err := s.Pools(); return err == nil && len(l) == 1 })
+	drop(t, s, "b.json", `{"id":"b","command":"true"}`)
+	until(t, "b is adopted meanwhile", func() bool { j, err := s.Job("b"); return err == nil && j.State == spool.Pending })
+	if j := job(t, s, "a"); j.State != spool.Pending || len(j.History) != 1 {
+		t.Errorf("a is %s: %v", j.State, j.History)
+	}
+	if err := s.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.wait(); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"a", "b"} {
+		if j := job(t, s, id); j.State != spool.Completed {
+			t.Errorf("%s is %s", id, j.State)
+		}
+	}
+}
+
+// drop puts a file into pending/ as mv does.
+func drop(t *testing.T, s *spool.Spool, name, content string) {
+	t.Helper()
+	tmp := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(tmp, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(tmp, s.Dir()+"/pending/"+name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A drop runs soon after it is whole and closed, and not before.
+func TestSlowDrop(t *testing.T) {
+	s := newSpool(t)
+	start(t, s, Options{Commands: true})
+	f, err := os.Create(s.Dir() + "/pending/slow.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	enqueue(t, s, `{"id":"other","command":"true"}`)
+	untilState(t, s, "other", spool.Completed)
+	if _, err := f.WriteString(`{"id":"slow","command":"true"}`); err != nil {
+		t.Fatal(err)
+	}
+	enqueue(t, s, `{"id":"another","command":"true"}`)
+	untilState(t, s, "another", spool.Completed)
+	if _, err := s.Job("slow"); !errors.Is(err, spool.ErrNotFound) {
+		t.Errorf("adopted while its writer has it: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	untilState(t, s, "slow", spool.Completed)
+}
+
+func TestRefusedDrop(t *testing.T) {
+	s := newSpool(t)
+	rec := &recorder{}
+	drop(t, s, "bad.json", `{"command":1}`)
+	drop(t, s, "good.json", `{"command":"true"}`)
+	drained(t, s, Options{Commands: true, Logger: rec.logger()})
+	mustHold(t, rec.String(), "refused")
+	mustHold(t, rec.String(), "adopted")
+	c, err := s.Counts()
+	if err != nil || c[spool.Dead] != 1 || c[spool.Completed] != 1 || c[spool.Pending] != 0 {
+		t.Errorf("%v %v", c, err)
+	}
+}

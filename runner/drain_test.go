@@ -1,0 +1,92 @@
+package runner
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"queuectl/spool"
+)
+
+func TestDrainNothing(t *testing.T) { drained(t, newSpool(t), Options{}) }
+
+// What is due later is waited for, and what is held is not.
+func TestDrainWaitsForWhatIsDueLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		enqueue(t, s, `{"id":"later","kind":"k","delay":"1h"}`)
+		enqueue(t, s, `{"id":"held","kind":"k"}`)
+		if err := os.Mkdir(s.Dir()+"/held", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		file := job(t, s, "held").File
+		if err := os.Rename(file, s.Dir()+"/held/"+filepath.Base(file)); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		p, m, _ := fake(t, s, Options{Drain: true, Handlers: handlers}, nil)
+		if err := p.Run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(began); d < time.Hour || d > time.Hour+time.Minute {
+			t.Errorf("ended after %s", d)
+		}
+		if len(m.claims) != 2 { // once to ask the file, once when it was due
+			t.Errorf("%d claims", len(m.claims))
+		}
+	})
+}
+
+// A job that was removed is not waited for.
+func TestDrainSeesWhatIsRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		enqueue(t, s, `{"id":"later","kind":"k","delay":"1h"}`)
+		p, _, _ := fake(t, s, Options{Drain: true, Handlers: handlers}, nil)
+		r := run(t, p)
+		time.Sleep(50 * time.Second)
+		if err := s.Delete(context.Background(), "later"); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		if err := r.wait(); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(began); d > time.Minute {
+			t.Errorf("ended after %s", d)
+		}
+	})
+}
+
+// Another pool's running job is waited for: its retry may need this one.
+func TestDrainWaitsForOthers(t *testing.T) {
+	s := newSpool(t)
+	end := make(chan struct{})
+	runs := make(chan struct{})
+	enqueue(t, s, `{"id":"a","kind":"k"}`)
+	start(t, s, Options{Handlers: map[string]Handler{"k": func(context.Context, *Job) error {
+		close(runs)
+		<-end
+		return nil
+	}}})
+	<-runs
+	enqueue(t, s, `{"id":"b","command":"true"}`)
+	p := start(t, s, Options{Drain: true, Commands: true})
+	untilState(t, s, "b", spool.Completed)
+	select {
+	case err := <-p.done:
+		p.done <- err
+		t.Error("did not wait")
+	default:
+	}
+	close(end)
+	if err := p.wait(); err != nil {
+		t.Error(err)
+	}
+	if j := job(t, s, "a"); j.State != spool.Completed {
+		t.Errorf("ended while a is %s", j.State)
+	}
+}

@@ -1,0 +1,323 @@
+package runner
+
+import (
+	"container/heap"
+	"path"
+	"slices"
+	"time"
+
+	"queuectl/spool"
+)
+
+// maxOrder is how many names of each kind the dispatcher keeps, at about 300
+// bytes each. Of more it keeps the first ones, and lists again when they run
+// out.
+const maxOrder = 100_000
+
+// An item is one name in pending/ or failed/.
+type item struct {
+	path string
+	base string // its last element, by which names of one key are ordered
+	id   string // "" of a drop
+	due  int64  // µs since 1970
+	key  int64  // the place in line: the lower, the sooner
+
+	drop   bool // to be adopted first
+	opened bool // its due time lies ahead, and its file says the same
+	hinted bool // something happened to the name while an attempt had it
+
+	again time.Time     // when it is tried again
+	pause time.Duration // how long it was put off last
+	since time.Time     // since when it is unfinished
+	seen  uint64        // the last listing that had it
+	gone  int           // how many listings have not had it since
+
+	in  *line // nil while an attempt has it
+	pos int
+}
+
+// A line is a heap of items that knows where each one is.
+type line struct {
+	items []*item
+	less  func(a, b *item) bool
+	more  bool // there are more names on disk, after these
+}
+
+func (l *line) Len() int           { return len(l.items) }
+func (l *line) Less(i, j int) bool { return l.less(l.items[i], l.items[j]) }
+func (l *line) Swap(i, j int) {
+	l.items[i], l.items[j] = l.items[j], l.items[i]
+	l.items[i].pos, l.items[j].pos = i, j
+}
+
+func (l *line) Push(x any) {
+	it := x.(*item)
+	it.in, it.pos = l, len(l.items)
+	l.items = append(l.items, it)
+}
+
+func (l *line) Pop() any {
+	last := len(l.items) - 1
+	it := l.items[last]
+	l.items[last] = nil
+	l.items = l.items[:last]
+	it.in = nil
+	return it
+}
+
+func (l *line) put(it *item) { heap.Push(l, it) }
+
+func (l *line) head() *item {
+	if len(l.items) == 0 {
+		return nil
+	}
+	return l.items[0]
+}
+
+// takeOut removes an item from the line in which it stands.
+func (it *item) takeOut() {
+	if it.in != nil {
+		heap.Remove(it.in, it.pos)
+	}
+}
+
+// order is what the dispatcher knows of pending/ and failed/.
+type order struct {
+	limit int
+	aging int64 // µs of waiting that make up for one step of priority; 0: nothing does
+
+	known map[string]*item // by path
+	ready line             // due, in the order in which they are to start
+	due   line             // not due yet, the soonest first
+	again line             // tried in vain, the next to try first
+	drops line             // to be adopted
+	probe []*item          // of due: those whose files were not asked yet
+	gen   uint64           // counts listings
+}
+
+func newOrder(limit int, aging time.Duration) *order {
+	return &order{
+		limit: limit, aging: aging.Microseconds(), known: make(map[string]*item),
+		ready: line{less: sooner}, due: line{less: dueSooner}, drops: line{less: byBase},
+		again: line{less: func(a, b *item) bool { return a.again.Before(b.again) }},
+	}
+}
+
+func sooner(a, b *item) bool {
+	if a.key != b.key {
+		return a.key < b.key
+	}
+	return a.base < b.base
+}
+
+func dueSooner(a, b *item) bool {
+	if a.due != b.due {
+		return a.due < b.due
+	}
+	return a.base < b.base
+}
+
+func byBase(a, b *item) bool { return a.base < b.base }
+
+// keyOf is a job's place in line. With strict priorities it is the priority
+// alone, and names decide between equals: they begin with the due time.
+//
+// With aging, a job's effective priority is P + waited/aging. What has waited
+// is now - due, so that the job with the highest P + (now-due)/aging goes
+// first. Now is the same for all: it is the one with the lowest due - P·aging,
+// and the order of two jobs never changes while they wait.
+func keyOf(due int64, priority int, aging int64) int64 {
+	if aging == 0 {
+		return int64(9 - priority)
+	}
+	return due - int64(priority)*aging
+}
+
+// newItem makes an item of a name.
+func newItem(p string, n spool.Name, canonical bool, aging int64) *item {
+	it := &item{path: p, base: path.Base(p), drop: !canonical}
+	if canonical {
+		end := len(it.base) - len(".json")
+		it.id, it.due = it.base[end-len(n.ID):end], n.Time.UnixMicro()
+		it.key = keyOf(it.due, n.Priority, aging)
+	}
+	return it
+}
+
+// add takes a name in, unless it is known: then it returns nil.
+func (o *order) add(p string, n spool.Name, canonical bool, now time.Time) *item {
+	if it := o.known[p]; it != nil {
+		return nil
+	}
+	it := newItem(p, n, canonical, o.aging)
+	o.take(it, now)
+	return it
+}
+
+func (o *order) take(it *item, now time.Time) {
+	it.seen = o.gen
+	o.known[it.path] = it
+	o.place(it, now)
+}
+
+// anew gives an item another path, and keeps it out of every line.
+func (o *order) anew(it *item, p string) *item {
+	o.forget(it)
+	if old := o.known[p]; old != nil {
+		o.forget(old) // a hint came first
+	}
+	it.path, it.base = p, path.Base(p)
+	o.known[p] = it
+	return it
+}
+
+// place puts an item where it belongs now.
+func (o *order) place(it *item, now time.Time) {
+	it.takeOut()
+	it.hinted = false
+	switch {
+	case it.drop:
+		o.drops.put(it)
+		o.trim(&o.drops)
+	case it.due <= now.UnixMicro():
+		o.ready.put(it)
+		o.trim(&o.ready)
+	default:
+		o.due.put(it)
+		if !it.opened {
+			o.probe = append(o.probe, it)
+		}
+		o.trim(&o.due)
+	}
+}
+
+// putOff lets an item be tried again at a time.
+func (o *order) putOff(it *item, at time.Time) {
+	it.takeOut()
+	it.hinted = false
+	it.again = at
+	o.again.put(it)
+	o.trim(&o.again)
+}
+
+// forget removes an item.
+func (o *order) forget(it *item) {
+	it.takeOut()
+	if o.known[it.path] == it {
+		delete(o.known, it.path)
+	}
+}
+
+// promote moves what has become due, or is to be tried again, into line.
+func (o *order) promote(now time.Time) {
+	for it := o.due.head(); it != nil && it.due <= now.UnixMicro(); it = o.due.head() {
+		o.place(it, now)
+	}
+	for it := o.again.head(); it != nil && !it.again.After(now); it = o.again.head() {
+		o.place(it, now)
+	}
+}
+
+// next takes out the item to claim next: the first one that is due, or one
+// that is not by its name, and whose file was not asked yet: where clocks
+// differ that may know better.
+func (o *order) next() *item {
+	if o.ready.Len() > 0 {
+		return heap.Pop(&o.ready).(*item)
+	}
+	for len(o.probe) > 0 {
+		it := o.probe[0]
+		o.probe = o.probe[1:]
+		if it.in == &o.due && !it.opened {
+			it.takeOut()
+			return it
+		}
+	}
+	return nil
+}
+
+// scattered is next for pools that cannot hear of each other: it takes any of
+// the first few of the same key, so that they do not all go for one name.
+func (o *order) scattered(rand func() float64) *item {
+	if n := min(o.ready.Len(), 8); n > 1 {
+		it := o.ready.items[int(rand()*float64(n))]
+		if it.key == o.ready.items[0].key {
+			it.takeOut()
+			return it
+		}
+	}
+	return o.next()
+}
+
+// trim keeps the first ones of a line that has grown to twice the limit.
+func (o *order) trim(l *line) {
+	if l.Len() < 2*o.limit {
+		return
+	}
+	slices.SortFunc(l.items, compareBy(l.less))
+	for _, it := range l.items[o.limit:] {
+		it.in = nil
+		delete(o.known, it.path)
+	}
+	clear(l.items[o.limit:])
+	l.items = l.items[:o.limit] // a sorted slice is a heap
+	for i, it := range l.items {
+		it.pos = i
+	}
+	l.more = true
+}
+
+func compareBy(less func(a, b *item) bool) func(a, b *item) int {
+	return func(a, b *item) int {
+		switch {
+		case less(a, b):
+			return -1
+		case less(b, a):
+			return 1
+		}
+		return 0
+	}
+}
+
+// dry reports whether a line runs out while there is more on disk.
+func (o *order) dry() bool {
+	for _, l := range []*line{&o.ready, &o.due, &o.drops, &o.again} {
+		if l.more && l.Len() <= o.limit/4 {
+			return true
+		}
+	}
+	return false
+}
+
+// setAging orders anew where the configuration has changed.
+func (o *order) setAging(aging time.Duration) {
+	if us := aging.Microseconds(); us != o.aging {
+		o.aging = us
+		for _, it := range o.known {
+			if n, ok := spool.ParseName(it.base); ok {
+				it.key = keyOf(it.due, n.Priority, us)
+			}
+		}
+		heap.Init(&o.ready)
+	}
+}
+
+// wake is when an item is next to be moved into line: zero for never.
+func (o *order) wake() time.Time {
+	var at time.Time
+	if it := o.due.head(); it != nil {
+		at = time.UnixMicro(it.due)
+	}
+	if it := o.again.head(); it != nil {
+		at = earliest(at, it.again)
+	}
+	return at
+}
+
+// earliest is the earlier of two times, of which a zero one is never.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || (!b.IsZero() && b.Before(a)) {
+		return b
+	}
+	return a
+}

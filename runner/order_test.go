@@ -1,0 +1,186 @@
+package runner
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"queuectl/spool"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// add puts a job into the order that is due so long after noon.
+func (o *order) addJob(id string, priority int, due time.Duration, now time.Time) *item {
+	n := spool.Name{Time: noon.Add(due), Priority: priority, ID: id}
+	return o.add("pending/"+n.String(), n, true, now)
+}
+
+// all takes out everything that may be tried now.
+func (o *order) all() string {
+	var ids []string
+	for it := o.next(); it != nil; it = o.next() {
+		ids = append(ids, it.id)
+	}
+	return strings.Join(ids, " ")
+}
+
+func TestOrderIsByPriorityThenDueThenID(t *testing.T) {
+	o := newOrder(100, 0)
+	now := noon.Add(time.Hour)
+	o.addJob("late", 5, 30*time.Minute, now)
+	o.addJob("b", 5, 0, now)
+	o.addJob("a", 5, 0, now)
+	o.addJob("urgent", 9, 40*time.Minute, now)
+	o.addJob("idle", 0, -time.Hour, now)
+	if got := o.all(); got != "urgent a b late idle" {
+		t.Error(got)
+	}
+}
+
+// With aging of 10 minutes a step, a job overtakes one of two steps more that
+// came over 20 minutes later, and no sooner.
+func TestOrderWithAging(t *testing.T) {
+	for _, c := range []struct {
+		lead time.Duration
+		want string
+	}{{19 * time.Minute, "high low"}, {21 * time.Minute, "low high"}} {
+		o := newOrder(100, 10*time.Minute)
+		now := noon.Add(time.Hour)
+		o.addJob("low", 4, 0, now)
+		o.addJob("high", 6, c.lead, now)
+		if got := o.all(); got != c.want {
+			t.Errorf("%s: %s", c.lead, got)
+		}
+	}
+	o := newOrder(100, 0)
+	o.addJob("low", 4, 0, noon.Add(time.Hour))
+	o.addJob("high", 6, 21*time.Minute, noon.Add(time.Hour))
+	o.setAging(10 * time.Minute)
+	if got := o.all(); got != "low high" {
+		t.Errorf("after a change: %s", got)
+	}
+}
+
+// What is not due is opened once, after all that is due; then it waits.
+func TestOrderOfWhatIsNotDue(t *testing.T) {
+	o := newOrder(100, 0)
+	o.addJob("soon", 9, time.Minute, noon)
+	o.addJob("now", 0, 0, noon)
+	if got := o.next(); got.id != "now" {
+		t.Fatal(got.id)
+	}
+	it := o.next()
+	if it == nil || it.id != "soon" {
+		t.Fatalf("%v", it)
+	}
+	it.opened = true
+	o.place(it, noon)
+	if got := o.all(); got != "" {
+		t.Fatalf("%q was opened again", got)
+	}
+	if at := o.wake(); !at.Equal(noon.Add(time.Minute)) {
+		t.Errorf("wakes at %s", at)
+	}
+	o.promote(noon.Add(time.Minute))
+	if got := o.all(); got != "soon" {
+		t.Errorf("%q when it is due", got)
+	}
+}
+
+func TestOrderKnowsANameOnce(t *testing.T) {
+	o := newOrder(100, 0)
+	if o.addJob("a", 5, 0, noon) == nil || o.addJob("a", 5, 0, noon) != nil {
+		t.Error("taken in twice")
+	}
+	it := o.next()
+	if o.addJob("a", 5, 0, noon) != nil {
+		t.Error("taken in while an attempt has it")
+	}
+	o.putOff(it, noon.Add(time.Second))
+	o.promote(noon)
+	if got := o.all(); got != "" {
+		t.Errorf("%q before its time", got)
+	}
+	o.promote(noon.Add(time.Second))
+	if got := o.all(); got != "a" {
+		t.Errorf("%q at its time", got)
+	}
+}
+
+// Of more names than it holds the order keeps the first ones, from hints and
+// from listings, and says that there are more.
+func TestOrderIsBounded(t *testing.T) {
+	const limit = 8
+	ids := make([]int, 100)
+	for i := range ids {
+		ids[i] = i
+	}
+	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
+	now := noon.Add(time.Hour)
+	o, g := newOrder(limit, 0), &listing{limit: limit, now: now.UnixMicro()}
+	for _, i := range ids {
+		n := spool.Name{Time: noon.Add(time.Duration(i) * time.Second), Priority: 5, ID: fmt.Sprintf("j%02d", i)}
+		o.add("pending/"+n.String(), n, true, now)
+		g.add("pending/"+n.String(), n, true)
+		if o.ready.Len() > 2*limit || len(o.known) > 2*limit || len(g.ready) > 2*limit {
+			t.Fatalf("grown to %d, %d known, %d listed", o.ready.Len(), len(o.known), len(g.ready))
+		}
+	}
+	merged := newOrder(limit, 0)
+	merged.merge(g, now)
+	for name, o := range map[string]*order{"hints": o, "listing": merged} {
+		if !o.ready.more {
+			t.Errorf("%s: does not know that there are more", name)
+		}
+		got := strings.Fields(o.all())
+		for i := range limit {
+			if want := fmt.Sprintf("j%02d", i); got[i] != want {
+				t.Errorf("%s: place %d has %s", name, i, got[i])
+			}
+		}
+		if !o.dry() {
+			t.Errorf("%s: is not dry", name)
+		}
+	}
+}
+
+// A name that is missing in one listing stays; in two, it is forgotten.
+func TestOrderForgetsWhatIsGone(t *testing.T) {
+	o := newOrder(8, 0)
+	o.addJob("a", 5, time.Hour, noon)
+	empty := func() *listing { return &listing{limit: 8, now: noon.UnixMicro()} }
+	o.merge(empty(), noon)
+	if len(o.known) != 1 {
+		t.Fatal("one absence was enough")
+	}
+	o.merge(empty(), noon)
+	if len(o.known) != 0 || o.due.Len() != 0 {
+		t.Error("still known after two")
+	}
+}
+
+func TestScatteredKeepsPriorities(t *testing.T) {
+	o := newOrder(100, 0)
+	for i := range 20 {
+		o.addJob(fmt.Sprintf("j%d", i), i%2*9, 0, noon)
+	}
+	for i := range 20 {
+		it := o.scattered(rand.Float64)
+		if n, _ := spool.ParseName(it.base); (n.Priority == 9) != (i < 10) {
+			t.Fatalf("priority %d at place %d", n.Priority, i)
+		}
+	}
+}
+
+func TestEarliest(t *testing.T) {
+	a, b := noon, noon.Add(1)
+	var never time.Time
+	got := []time.Time{earliest(a, b), earliest(b, a), earliest(never, b), earliest(b, never), earliest(never, never)}
+	if !slices.Equal(got, []time.Time{a, a, b, b, never}) {
+		t.Error(got)
+	}
+}

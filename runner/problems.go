@@ -1,0 +1,132 @@
+package runner
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"queuectl/spool"
+)
+
+const (
+	// How long a file is passed over that cannot be claimed for a reason of
+	// its own, and a job that this pool cannot run. Both double.
+	badFileMin  = time.Second
+	passOverMin = 30 * time.Second
+	passOverMax = 5 * time.Minute
+	// maxProblems is how many are written down for status.
+	maxProblems = 100
+)
+
+// A problem is why a job is passed over for a while.
+type problem struct {
+	reason string
+	until  time.Time
+	pause  time.Duration
+}
+
+// problems are kept by id, because a job changes its name when it is given
+// back, and for drops by path.
+type problems map[string]*problem
+
+func keyOfItem(it *item) string {
+	if it.id != "" {
+		return it.id
+	}
+	return it.path
+}
+
+// passOver keeps the pool from trying an item for a while.
+func (d *dispatcher) passOver(it *item, reason string, first time.Duration) {
+	key := keyOfItem(it)
+	pr := d.problems[key]
+	if pr == nil {
+		pr = &problem{}
+		if len(d.problems) < d.order.limit {
+			d.problems[key] = pr
+		}
+		d.log.Warn("passed over", "id", key, "reason", reason)
+	}
+	if pr.pause < first {
+		pr.pause = first
+	} else {
+		pr.pause = min(2*pr.pause, passOverMax)
+	}
+	pr.reason, pr.until = reason, d.now.Add(pr.pause)
+	d.order.putOff(it, pr.until)
+	d.want(reporting)
+}
+
+// noProblem forgets what was wrong with an item.
+func (d *dispatcher) noProblem(it *item) {
+	if len(d.problems) == 0 {
+		return
+	}
+	if key := keyOfItem(it); d.problems[key] != nil {
+		delete(d.problems, key)
+		d.want(reporting)
+	}
+}
+
+// block pauses all claims for an error of the whole file system.
+func (d *dispatcher) block(err error) {
+	if d.blocked == nil {
+		d.log.Error("nothing is started until the file system takes changes again", "error", err)
+		d.want(reporting)
+	}
+	d.blocked = err
+	d.tryAt = d.now.Add(retryFull)
+}
+
+func (d *dispatcher) unblock() {
+	if d.blocked != nil {
+		d.blocked = nil
+		d.log.Info("the file system takes changes again")
+		d.want(reporting)
+	}
+}
+
+// list is what status shows.
+func (ps problems) list(blocked error) (list []spool.Problem) {
+	for id, pr := range ps {
+		if strings.Contains(id, "/") { // the path of a drop, which may hold anything
+			list = append(list, spool.Problem{Reason: strconv.Quote(id) + ": " + pr.reason})
+			continue
+		}
+		list = append(list, spool.Problem{ID: id, Reason: pr.reason})
+	}
+	slices.SortFunc(list, func(a, b spool.Problem) int { return strings.Compare(a.ID+a.Reason, b.ID+b.Reason) })
+	if more := len(list) - maxProblems; more > 0 {
+		list = append(list[:maxProblems], spool.Problem{Reason: fmt.Sprintf("and %d more jobs", more)})
+	}
+	if blocked != nil {
+		list = slices.Insert(list, 0, spool.Problem{Reason: "nothing is started: " + blocked.Error()})
+	}
+	return list
+}
+
+// passed is the set of the keys that are passed over at a time, for who reads
+// directories beside the dispatcher; those of all problems where it is zero.
+func (ps problems) passed(at time.Time) map[string]struct{} {
+	set := make(map[string]struct{}, len(ps))
+	for key, pr := range ps {
+		if pr.until.After(at) {
+			set[key] = struct{}{}
+		}
+	}
+	return set
+}
+
+// expire forgets problems of what was not tried for long after its time: it is
+// not there any more. It reports whether there were any.
+func (ps problems) expire(now time.Time) (any bool) {
+	for key, pr := range ps {
+		if now.Sub(pr.until) > passOverMax {
+			delete(ps, key)
+			any = true
+		}
+	}
+	return any
+}

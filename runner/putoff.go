@@ -1,0 +1,111 @@
+package runner
+
+import (
+	"errors"
+	"time"
+
+	"queuectl/spool"
+)
+
+const (
+	// How soon a file is tried again whose lock is held: its holder may be a
+	// prober or a command at work, and nothing tells when it is free.
+	heldMin, heldMax = time.Millisecond, 250 * time.Millisecond
+	// How soon a drop is tried again that is not whole yet. Nothing tells when
+	// its writer closes it, and it is to run within 100 ms of that; a writer
+	// that takes longer than a minute may wait for longer.
+	wholeMin, wholeSoon, wholeMax = 20 * time.Millisecond, 80 * time.Millisecond, time.Second
+	slowWriter                    = time.Minute
+)
+
+// What an error of a claim or an adoption means to the dispatcher.
+type claimError int
+
+const (
+	ofThisFile claimError = iota
+	isGone
+	isHeld
+	isNotDue
+	isDrop
+	isUnfinished
+	isRefused
+	isOfAll // the whole file system refuses
+)
+
+func decide(err error) claimError {
+	for _, c := range []struct {
+		target error
+		is     claimError
+	}{
+		{spool.ErrGone, isGone},
+		{spool.ErrHeld, isHeld},
+		{spool.ErrNotDue, isNotDue},
+		{spool.ErrDrop, isDrop},
+		{spool.ErrUnfinished, isUnfinished},
+		{spool.ErrRefused, isRefused},
+	} {
+		if errors.Is(err, c.target) {
+			return c.is
+		}
+	}
+	if spool.FileSystemWide(err) {
+		return isOfAll
+	}
+	return ofThisFile
+}
+
+// held puts off an item whose lock somebody holds.
+func (d *dispatcher) held(it *item) {
+	it.pause = min(max(2*it.pause, heldMin), heldMax)
+	d.order.putOff(it, d.now.Add(it.pause))
+}
+
+// unfinished puts off a drop that is not whole yet.
+func (d *dispatcher) unfinished(it *item) {
+	if it.since.IsZero() {
+		it.since, it.pause = d.now, 0
+	}
+	longest := wholeSoon
+	if d.now.Sub(it.since) > slowWriter {
+		longest = wholeMax
+	}
+	it.pause = min(max(2*it.pause, wholeMin), longest)
+	d.order.putOff(it, d.now.Add(it.pause))
+}
+
+// tryFailed puts an item where it belongs after a claim or an adoption that
+// failed.
+func (d *dispatcher) tryFailed(it *item, err error) {
+	switch decide(err) {
+	case isGone:
+		if it.hinted {
+			d.order.place(it, d.now)
+			return
+		}
+		d.order.forget(it)
+		d.noProblem(it)
+	case isHeld:
+		d.held(it)
+	case isNotDue:
+		it.opened = true
+		if it.due <= d.now.UnixMicro() { // by the spool's clock, that is
+			d.held(it)
+			return
+		}
+		d.order.place(it, d.now)
+	case isDrop:
+		it.drop = true
+		d.order.place(it, d.now)
+	case isUnfinished:
+		d.unfinished(it)
+	case isRefused:
+		d.log.Warn("refused", "name", it.base, "reason", err)
+		d.order.forget(it)
+		d.noProblem(it)
+	case isOfAll:
+		d.order.place(it, d.now)
+		d.block(err)
+	default:
+		d.passOver(it, err.Error(), badFileMin)
+	}
+}

@@ -1,0 +1,234 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"queuectl/spool"
+)
+
+// An attempt is a busy slot: a goroutine that claims one job, runs it, settles
+// it, and reports. It alone uses the claim.
+type attempt struct {
+	d    *dispatcher
+	item *item
+	poke chan struct{} // look whether somebody asked to cancel it
+	news bool          // tell the dispatcher when the claim has succeeded
+}
+
+// A report is how an attempt ended.
+type report struct {
+	refused   error       // by Claim: nothing was claimed
+	unstarted error       // why it was given back: no fault of the job
+	unable    string      // why this pool cannot run the job, which was given back
+	state     spool.State // where the job is now
+	path      string
+	err       error // of the settle
+}
+
+// begin starts an attempt on an item.
+func (d *dispatcher) begin(ctx context.Context, it *item) {
+	it.hinted = false
+	a := &attempt{d: d, item: it, poke: make(chan struct{}, 1)}
+	a.news = d.blocked != nil || len(d.problems) > 0
+	d.running[a] = struct{}{}
+	d.busy++
+	go func() {
+		rep := a.run(ctx)
+		d.tell(func() { d.ended(a, rep) })
+	}()
+}
+
+// look has the attempt look for a request.
+func (a *attempt) look() {
+	select {
+	case a.poke <- struct{}{}:
+	default:
+	}
+}
+
+// ended takes the report of an attempt.
+func (d *dispatcher) ended(a *attempt, rep report) {
+	d.busy--
+	delete(d.running, a)
+	d.drain.changed()
+	if rep.refused != nil {
+		d.tryFailed(a.item, rep.refused)
+		return
+	}
+	d.order.forget(a.item)
+	d.settledOne()
+	switch {
+	case rep.err != nil:
+		d.settleFailed(a.item, rep.err)
+	case !waits(rep.path) || d.stopping():
+	case rep.unstarted != nil:
+		d.tryFailed(d.order.anew(a.item, rep.path), rep.unstarted)
+	case rep.unable != "":
+		d.passOver(d.order.anew(a.item, rep.path), rep.unable, passOverMin)
+	default:
+		d.addPath(rep.path)
+	}
+}
+
+// waits reports whether a job at this path is to be claimed some time.
+func waits(p string) bool {
+	return strings.HasPrefix(p, string(spool.Pending)+"/") || strings.HasPrefix(p, string(spool.Failed)+"/")
+}
+
+// settleFailed reports a job whose outcome could not be written or whose file
+// could not be moved. What the pool does not hold any more it recovers.
+func (d *dispatcher) settleFailed(it *item, err error) {
+	if errors.Is(err, spool.ErrGone) {
+		d.log.Info("was moved by hand while it ran", "id", it.id)
+		return
+	}
+	d.log.Error("cannot settle", "id", it.id, "error", err)
+	if spool.FileSystemWide(err) {
+		d.block(err)
+	}
+	d.wantAt(recovering, d.now.Add(retryFull))
+}
+
+// adopt makes a job of a drop, beside the dispatcher and the slots.
+func (d *dispatcher) adopt(ctx context.Context, it *item) {
+	it.hinted = false
+	d.adopts++
+	go func() {
+		to, err := d.p.m.Adopt(ctx, it.path)
+		d.tell(func() { d.adopted(it, to, err) })
+	}()
+}
+
+func (d *dispatcher) adopted(it *item, to string, err error) {
+	d.adopts--
+	d.drain.changed()
+	if err != nil {
+		d.tryFailed(it, err)
+		return
+	}
+	d.unblock()
+	d.order.forget(it)
+	d.noProblem(it)
+	d.log.Info("adopted", "name", it.base, "path", to)
+	d.addPath(to)
+}
+
+// run is the life of an attempt.
+func (a *attempt) run(ctx context.Context) report {
+	c, err := a.d.p.m.Claim(a.item.path)
+	if err != nil {
+		return report{refused: err}
+	}
+	if a.news {
+		a.d.tell(func() { a.d.claimed(a.item) })
+	}
+	if closed(a.d.stop.stopping) {
+		return a.released(c, "not started: the pool is stopping", false)
+	}
+	if c.CancelRequested() {
+		return a.settle(c, ending{outcome: spool.Cancelled, reason: "cancelled before it started"})
+	}
+	h, able := a.handler(&c.Job)
+	if !able {
+		return a.giveBack(c)
+	}
+	a.log(slog.LevelInfo, "started", c)
+	l := &jobLog{c: c}
+	var e ending
+	if h != nil {
+		e = a.handle(ctx, c, h, l)
+	} else {
+		e = a.command(c, l)
+	}
+	if e.left {
+		return report{} // nobody reads it
+	}
+	l.end(&e)
+	if e.unstarted != nil {
+		rep := a.released(c, "not started: "+e.unstarted.Error(), false)
+		rep.unstarted = e.unstarted
+		return rep
+	}
+	if e.interrupted {
+		return a.released(c, e.reason, e.killed)
+	}
+	return a.settle(c, e)
+}
+
+// claimed says that the file system takes changes, and that this job has no
+// problem any more: where the pool cannot run it, the attempt says so later.
+func (d *dispatcher) claimed(it *item) {
+	d.unblock()
+	if pr := d.problems[it.id]; pr != nil && pr.pause < passOverMin {
+		d.noProblem(it)
+	}
+}
+
+// handler is what runs the job: nil for a command.
+func (a *attempt) handler(j *spool.Job) (h Handler, able bool) {
+	if j.Kind == "" {
+		return nil, a.d.p.o.Commands
+	}
+	h = a.d.p.o.Handlers[j.Kind]
+	return h, h != nil
+}
+
+// giveBack returns a job that this pool cannot run.
+func (a *attempt) giveBack(c *spool.Claim) report {
+	unable := "this pool runs no commands"
+	if c.Job.Kind != "" {
+		unable = fmt.Sprintf("no handler for kind %q in this pool", c.Job.Kind)
+	}
+	err := c.GiveBack()
+	return report{unable: unable, path: c.Path(), err: err}
+}
+
+// released gives an interrupted job back.
+func (a *attempt) released(c *spool.Claim, reason string, killed bool) report {
+	err := c.Release(reason, killed)
+	if err == nil {
+		a.log(slog.LevelInfo, "released", c, "reason", reason)
+	}
+	return report{path: c.Path(), err: err}
+}
+
+// settle writes down how the attempt ended.
+func (a *attempt) settle(c *spool.Claim, e ending) report {
+	res := a.d.p.result(c.Attempt, c.MaxRetries, e)
+	st, err := c.Settle(res)
+	if err != nil {
+		return report{err: err}
+	}
+	switch {
+	case st == spool.Completed:
+		a.log(slog.LevelInfo, "succeeded", c)
+	case st == spool.Failed:
+		a.log(slog.LevelInfo, "failed", c, "reason", res.Reason, "retry_at", res.RetryAt)
+	case res.Outcome == spool.Cancelled || !res.RetryAt.IsZero():
+		a.log(slog.LevelInfo, "cancelled", c)
+	default:
+		a.log(slog.LevelInfo, "dead", c, "reason", res.Reason)
+	}
+	return report{path: c.Path()}
+}
+
+// log tells of the job, at no cost where nobody listens.
+func (a *attempt) log(l slog.Level, msg string, c *spool.Claim, more ...any) {
+	if !a.d.log.Enabled(context.Background(), l) {
+		return
+	}
+	a.d.log.Log(context.Background(), l, msg, append([]any{"id", c.ID, "attempt", c.Attempt}, more...)...)
+}
+
+func closed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
