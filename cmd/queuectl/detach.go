@@ -1,0 +1,121 @@
+//go:build !windows
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"queuectl/spool"
+)
+
+// workerLog is where a detached worker's messages go, below the spool.
+const workerLog = "workers/worker.log"
+
+// background starts this program again in a session of its own, and returns
+// when that has become a pool, whose name it prints, or has failed. The new
+// process says its name on a pipe; the pipe's end without one is a failure, of
+// which the log then tells.
+func (o *workerStartOptions) background(cmd *cobra.Command, s *spool.Spool) error {
+	path := filepath.Join(s.Dir(), workerLog)
+	log, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	before, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	name, state, err := o.spawn(s, log)
+	if err != nil {
+		return err
+	}
+	if name != "" {
+		_, err := fmt.Fprintln(o.Out, name)
+		return err
+	}
+	said := make([]byte, 4096)
+	n, _ := log.ReadAt(said, before)
+	if text := strings.TrimSpace(string(said[:n])); text != "" {
+		fmt.Fprintln(o.Err, escapeLines(text))
+	}
+	o.say(cmd, "the worker did not start (%v); its messages are in %s", state, path)
+	if code := exitCode(state.ExitCode()); code > exitDone && code <= exitUnusable {
+		return told(code)
+	}
+	return told(exitFailed)
+}
+
+// spawn starts the worker and waits for its name, or for its end.
+func (o *workerStartOptions) spawn(s *spool.Spool, log *os.File) (name string, state *os.ProcessState, err error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return "", nil, err
+	}
+	defer r.Close()
+	self, argv0, err := o.Self()
+	if err != nil {
+		w.Close()
+		return "", nil, err
+	}
+	c := exec.Command(self, o.again(s)...)
+	c.Args[0] = argv0
+	c.Stdout, c.Stderr = log, log
+	c.ExtraFiles = []*os.File{w} // its descriptor 3
+	c.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	err = c.Start()
+	w.Close()
+	if err != nil {
+		return "", nil, err
+	}
+	said, err := io.ReadAll(io.LimitReader(r, 4096))
+	if err != nil {
+		return "", nil, err
+	}
+	if name = strings.TrimSpace(string(said)); name != "" {
+		return name, nil, c.Process.Release()
+	}
+	_ = c.Wait() // how it ended says the state
+	return "", c.ProcessState, nil
+}
+
+// again is the command line of the worker in the background.
+func (o *workerStartOptions) again(s *spool.Spool) []string {
+	args := []string{
+		"worker", "start", "--spool", s.Dir(), "--ready-fd", "3",
+		"--count", strconv.Itoa(o.count), "--grace", time.Duration(o.grace).String(),
+	}
+	if o.drain {
+		args = append(args, "--drain")
+	}
+	return args
+}
+
+// sayReady tells the process that started this one in the background, which
+// need not be there any more.
+func (o *workerStartOptions) sayReady(name string) {
+	if o.ready == 0 {
+		return
+	}
+	f := os.NewFile(uintptr(o.ready), "ready")
+	fmt.Fprintln(f, name)
+	f.Close()
+}
+
+func escapeLines(s string) string {
+	l := strings.Split(s, "\n")
+	for i := range l {
+		l[i] = escape(l[i])
+	}
+	return strings.Join(l, "\n")
+}

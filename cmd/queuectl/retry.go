@@ -1,0 +1,53 @@
+//go:build !windows
+
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"queuectl/spool"
+)
+
+type retryOptions struct {
+	*cli
+	all bool
+}
+
+func newRetry(c *cli) *cobra.Command {
+	o := &retryOptions{cli: c}
+	cmd := &cobra.Command{
+		Use:   "retry {ID… | --all}",
+		Short: "Run jobs again, now",
+		Long: `Run jobs again: one that failed and waits runs now, one that is dead or completed
+once more, with all its retries. --all means the failed and the dead ones.`,
+		DisableFlagsInUseLine: true,
+		Args:                  idsOr(&o.all),
+		ValidArgsFunction:     c.completeIDs(spool.Failed, spool.Dead, spool.Completed, spool.Held),
+		RunE:                  func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
+	}
+	cmd.Flags().BoolVar(&o.all, "all", false, "all jobs that failed or are dead")
+	return cmd
+}
+
+func (o *retryOptions) run(cmd *cobra.Command, ids []string) error {
+	return o.on(cmd, func(s *spool.Spool) error {
+		if o.all {
+			ids = o.in(cmd, s, spool.Failed, spool.Dead)
+			if len(ids) == 0 {
+				o.say(cmd, "no job has failed")
+			}
+		}
+		return o.each(cmd, s, ids, func(id string) error { return o.retry(cmd, s, id) })
+	})
+}
+
+// retry puts a job back in line.
+func (c *cli) retry(cmd *cobra.Command, s *spool.Spool, id string) error {
+	if err := s.Retry(cmd.Context(), id); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(c.Out, escape(id), "is pending")
+	return err
+}
