@@ -1,0 +1,88 @@
+# GNU make. "make help" lists the targets: those with a "##" comment.
+
+GO          ?= go
+PREFIX      ?= /usr/local
+DESTDIR     ?=
+VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null)
+
+FUZZTIME    ?= 10s
+BENCHTIME   ?= 1s
+TESTFLAGS   ?=
+RACEFLAGS   ?= -timeout 20m
+
+# Tools are pinned here and not in go.mod, which holds what ships.
+GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+bindir  = $(DESTDIR)$(PREFIX)/bin
+mandir  = $(DESTDIR)$(PREFIX)/share/man/man1
+bashdir = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+zshdir  = $(DESTDIR)$(PREFIX)/share/zsh/site-functions
+fishdir = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: build ## build, then watch real jobs run, fail, retry and die in a temporary spool
+	@sh docs/demo.sh bin/queuectl
+
+.PHONY: test
+test: ## run all tests
+	$(GO) test $(TESTFLAGS) ./...
+
+# The version comes from git here, and not from -buildvcs, which refuses to
+# build at all where git does not trust the owner of the directory.
+.PHONY: build
+build: ## build bin/queuectl
+	$(GO) build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o bin/queuectl ./cmd/queuectl
+
+.PHONY: install
+install: build ## install the binary, man pages and completions below PREFIX (/usr/local), staged in DESTDIR
+	install -d $(bindir) $(mandir) $(bashdir) $(zshdir) $(fishdir)
+	install -m 755 bin/queuectl $(bindir)/queuectl
+	for m in docs/man/*.1; do if [ -e "$$m" ]; then install -m 644 "$$m" $(mandir) || exit 1; fi; done
+	bin/queuectl completion bash > $(bashdir)/queuectl
+	bin/queuectl completion zsh > $(zshdir)/_queuectl
+	bin/queuectl completion fish > $(fishdir)/queuectl.fish
+
+.PHONY: check
+check: lint test race ## all that a change must pass
+
+.PHONY: lint
+lint: ## what can be told without running: format, vet (also for macOS and FreeBSD), staticcheck, go.mod
+	@out=$$($(GO) run $(GOFUMPT) -l .) && { [ -z "$$out" ] || { echo "not formatted (gofumpt -w):"; echo "$$out"; exit 1; }; }
+	$(GO) vet ./...
+	GOOS=darwin $(GO) vet ./...
+	GOOS=freebsd $(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	$(GO) mod tidy -diff
+
+.PHONY: race
+race: ## run all tests under the race detector
+	$(GO) test -race $(RACEFLAGS) ./...
+
+.PHONY: bench
+bench: ## run the benchmarks, BENCHTIME (1s) each
+	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+.PHONY: fuzz
+fuzz: ## run every fuzz target for FUZZTIME (10s)
+	@set -e; for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "$$p $$f"; \
+			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+		done; \
+	done
+
+.PHONY: docs
+docs: ## write docs/cli.md and docs/man anew from the commands' own help
+	$(GO) test ./cmd/queuectl -run '^TestDocs$$' -update
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin
+	$(GO) clean -testcache
