@@ -73,7 +73,7 @@ func (s *Spool) homecoming(p string, info fsys.Info, f fsys.File) (to string, kn
 	if canonical {
 		n = Name{Time: n.Time, Priority: n.Priority, ID: id}
 	} else {
-		n = Name{Time: s.sys.now(), Priority: r.lastPriority(), ID: id} // due now
+		n = Name{Time: s.sys.now(), Priority: lastPriority(r.dec), ID: id} // due now
 	}
 	e := Entry{Event: EventMoved, At: s.stamp(), From: path.Base(p), To: string(Pending) + "/" + n.String()}
 	if err := r.add(e); err != nil {
@@ -86,13 +86,13 @@ func (s *Spool) homecoming(p string, info fsys.Info, f fsys.File) (to string, kn
 }
 
 // lastPriority is the one of the job's last canonical name.
-func (r *record) lastPriority() int {
-	for i := len(r.dec.history) - 1; i >= 0; i-- {
-		if n, ok := ParseName(path.Base(r.dec.history[i].To)); ok {
+func lastPriority(dec *decoded) int {
+	for i := len(dec.history) - 1; i >= 0; i-- {
+		if n, ok := ParseName(path.Base(dec.history[i].To)); ok {
 			return n.Priority
 		}
 	}
-	return priorityOf(r.dec)
+	return priorityOf(dec)
 }
 
 // idOfFile reads the id that a job's file says.
@@ -300,7 +300,7 @@ func (s *Spool) adoptExchanged(p string, info fsys.Info, dec *decoded) (to strin
 func (s *Spool) exchange(p string, info fsys.Info, dec *decoded) (string, error) {
 	dest := p
 	if n, ok := ParseName(path.Base(p)); !ok || n.ID != dec.ID {
-		n = Name{Time: dueOf(dec, s.sys.now()), Priority: priorityOf(dec), ID: dec.ID}
+		n = Name{Time: s.sys.now(), Priority: lastPriority(dec), ID: dec.ID} // due now
 		dest = string(Pending) + "/" + n.String()
 	}
 	line := Entry{Event: EventReplaced, At: s.stamp(), By: "hand", To: dest}

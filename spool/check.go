@@ -295,7 +295,11 @@ func (c *checker) seconds() error {
 		if _, _, err := s.locate(id); err == nil || s.staging(id) {
 			return c.ctx.Err() == nil
 		}
-		if _, err := s.fs.Lstat(p); err == nil {
+		switch info, err := s.fs.Lstat(p); {
+		case err != nil:
+		case info.Nlink > 1: // "mv failed/X pending/now.json", say
+			c.note(invOwned, p, id, "its job's file has a name of a person's own; in pending/ a pool gives it a proper one")
+		default:
 			c.add(invOwned, p, id, "its job was removed by hand; the name is freed when the id is used again, or by \"queuectl check --repair\"")
 		}
 		return c.ctx.Err() == nil

@@ -40,7 +40,7 @@ func (s *Spool) tryJob(ctx context.Context, id string, f func(*record) error) er
 		return s.freeRunning(ctx, orphan{p, n})
 	}
 	r, err := s.openRecord(p)
-	if errors.Is(err, ErrDrop) {
+	if errors.Is(err, ErrDrop) || errors.Is(err, errNotPlain) || notPlain(err) {
 		return s.ownFirst(ctx, p, n)
 	}
 	if err != nil {
@@ -61,6 +61,9 @@ func (s *Spool) ownFirst(ctx context.Context, p string, n Name) error {
 	}
 	if s.refused(p, n, dec) {
 		return errRefusedDrop
+	}
+	if errors.Is(err, errNotPlain) {
+		return err
 	}
 	if _, err := s.adopt(ctx, p); err != nil {
 		return err

@@ -382,9 +382,11 @@ func (c *configCache) get(s *Spool) (Config, error) {
 	return c.value, c.err
 }
 
+// forget has the next get read the file, and one that is missing by then be
+// missed.
 func (c *configCache) forget() {
 	c.mu.Lock()
-	c.looked, c.info = time.Time{}, fsys.Info{}
+	c.looked, c.info = time.Time{}, fsys.Info{Size: -1}
 	c.mu.Unlock()
 }
 

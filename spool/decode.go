@@ -169,7 +169,7 @@ func (d *decoded) syntax(err error) error {
 
 // setters read the members that queuectl knows.
 var setters = map[string]func(*decoded, jsontext.Value) error{
-	"id":          func(d *decoded, v jsontext.Value) error { return text(v, &d.ID) },
+	"id":          func(d *decoded, v jsontext.Value) error { return d.setID(v) },
 	"command":     func(d *decoded, v jsontext.Value) error { return plain(v, &d.Command) },
 	"argv":        func(d *decoded, v jsontext.Value) error { return d.setArgv(v) },
 	"kind":        func(d *decoded, v jsontext.Value) error { return plain(v, &d.Kind) },
@@ -296,6 +296,18 @@ func duration(v jsontext.Value, to *time.Duration) (err error) {
 	}
 	if *to, err = ParseDuration(s); err != nil {
 		return fmt.Errorf("%w, not %q", err, s)
+	}
+	return nil
+}
+
+// setID looks only whether there is an id: what it may hold depends on who
+// gives it.
+func (d *decoded) setID(v jsontext.Value) error {
+	if err := text(v, &d.ID); err != nil {
+		return err
+	}
+	if d.ID == "" {
+		return errEmpty
 	}
 	return nil
 }

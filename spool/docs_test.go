@@ -134,3 +134,26 @@ func TestFormatDocHasEveryOutcome(t *testing.T) {
 		}
 	}
 }
+
+// TestLibraryDocIsCompiled finds every piece of Go in library.md in one of the
+// example tests, which are compiled and run.
+func TestLibraryDocIsCompiled(t *testing.T) {
+	squeeze := func(s string) string { return strings.Join(strings.Fields(s), " ") }
+	var compiled string
+	for _, name := range []string{"example_test.go", "../runner/example_test.go"} {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compiled += squeeze(string(b)) + "\n"
+	}
+	pieces := regexp.MustCompile("(?s)```go\n(.*?)```").FindAllStringSubmatch(readDoc(t, "library.md"), -1)
+	if len(pieces) == 0 {
+		t.Fatal("library.md has no Go code")
+	}
+	for _, p := range pieces {
+		if !strings.Contains(compiled, squeeze(p[1])) {
+			t.Errorf("in no example test:\n%s", p[1])
+		}
+	}
+}

@@ -2,10 +2,11 @@ package spool
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // An Outcome is how an attempt ended.
@@ -136,17 +137,31 @@ func repair(data []byte) (keep int, ok bool) {
 		if end < 0 {
 			end = len(data) - at
 		}
-		l, more := bytes.CutSuffix(data[at:at+end], []byte(","))
-		if len(l) == 0 || l[0] != '{' || !json.Valid(l) {
+		l := data[at : at+end]
+		n := leadingObject(l)
+		if n == 0 {
 			break
 		}
-		keep, ok = at+len(l), true
+		keep, ok = at+n, true
+		if string(l[n:]) != "," {
+			break
+		}
 		at = min(at+end+1, len(data))
-		if !more {
-			break
-		}
 	}
 	return keep, ok
+}
+
+// leadingObject is the length of the JSON object with which b begins, 0 where
+// it begins with none. Zeros, or anything else, may follow.
+func leadingObject(b []byte) int {
+	if len(b) == 0 || b[0] != '{' {
+		return 0
+	}
+	dec := jsontext.NewDecoder(bytes.NewBuffer(b))
+	if _, err := dec.ReadValue(); err != nil {
+		return 0
+	}
+	return int(dec.InputOffset())
 }
 
 // decodeFile is decodeJob of a file that may be torn. torn says that dec is of
@@ -162,7 +177,7 @@ func decodeFile(data []byte, max int64) (dec *decoded, torn bool, err error) {
 		return nil, false, err
 	}
 	mended, e := decodeJob(append(data[:keep:keep], tail...), max)
-	if e != nil {
+	if e != nil || !mended.appendable() { // what looked like a history was none
 		return nil, false, err
 	}
 	return mended, true, nil

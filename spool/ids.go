@@ -16,11 +16,13 @@ const waitForStager = 2 * time.Second
 // linkID gives a staged file its id. ErrTaken: a job has it. ErrBusy: somebody
 // is about to make one with it, and may still fail.
 func (s *Spool) linkID(ctx context.Context, staged, id string) error {
-	to := idPath(id)
+	to, made := idPath(id), false
 	var deadline time.Time
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		err := s.fs.Link(staged, to)
-		if notExist(err) && s.madeDir(path.Dir(to)) {
+		if notExist(err) && !made {
+			made = true // by us, or by somebody who was faster
+			s.madeDir(path.Dir(to))
 			if err := s.syncNewIDDir(); err != nil {
 				return err
 			}

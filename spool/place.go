@@ -84,7 +84,7 @@ func stateOf(p string) State {
 // never over another file (rule 2). Where the same inode has the name already,
 // the old name is removed. It returns the new path.
 func (s *Spool) moveTo(from string, st State, n Name) (string, error) {
-	dir := s.place(st)
+	dir, made := s.place(st), false
 	for tries := 0; ; tries++ {
 		to := dir + "/" + n.String()
 		if to == from {
@@ -103,7 +103,9 @@ func (s *Spool) moveTo(from string, st State, n Name) (string, error) {
 				return to, s.fs.Unlink(from)
 			}
 			n.Time = n.Time.Add(time.Microsecond)
-		case notExist(err) && tries < 3 && s.madeDir(dir):
+		case notExist(err) && !made:
+			made = true // by us, or by somebody who was faster
+			s.madeDir(dir)
 		case errors.Is(err, syscall.ENOSPC) && tries < 3 && s.hasRoom():
 			dir = s.nextPlace(st)
 			s.madeDir(dir)
@@ -119,7 +121,8 @@ func (s *Spool) moveTo(from string, st State, n Name) (string, error) {
 func (s *Spool) putBack(from, to string) error {
 	for n, ok := ParseName(path.Base(to)); ; {
 		err := s.fs.RenameNoReplace(from, to)
-		if notExist(err) && s.madeDir(path.Dir(to)) {
+		if notExist(err) {
+			s.madeDir(path.Dir(to))
 			err = s.fs.RenameNoReplace(from, to)
 		}
 		if !exists(err) {
@@ -143,7 +146,8 @@ func (s *Spool) putBack(from, to string) error {
 }
 
 // madeDir makes a directory that may be missing: held, an overflow directory,
-// or one that a person has removed. It reports whether it was missing.
+// or one that a person has removed. It reports whether it was missing and we
+// made it; somebody else may be faster.
 func (s *Spool) madeDir(dir string) bool {
 	parent, _ := path.Split(dir)
 	if parent != "" {

@@ -54,7 +54,7 @@ func (s *Spool) recoverAll(ctx context.Context, self *Pool) (rep RecoverReport, 
 		}
 		errs = append(errs, s.recoverInto(ctx, o, &rep))
 	}
-	errs = append(errs, s.dropDeadPools(self))
+	errs = append(errs, s.obeyCancels(ctx), s.dropDeadPools(self))
 	return rep, errors.Join(errs...)
 }
 

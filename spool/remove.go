@@ -119,9 +119,9 @@ func (s *Spool) pruneMany(ctx context.Context, st State, keep int) (n int, err e
 func (s *Spool) pruneOne(p string) (bool, error) {
 	r, err := s.openRecord(p)
 	switch {
-	case errors.Is(err, ErrDrop):
+	case errors.Is(err, ErrDrop), errors.Is(err, errNotPlain), notPlain(err):
 		return s.pruneRefused(p)
-	case errors.Is(err, ErrHeld), errors.Is(err, ErrGone), errors.Is(err, ErrInvalid), errors.Is(err, errNotPlain):
+	case errors.Is(err, ErrHeld), errors.Is(err, ErrGone), errors.Is(err, ErrInvalid):
 		return false, nil
 	case err != nil:
 		return false, err

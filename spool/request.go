@@ -3,6 +3,7 @@ package spool
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
@@ -100,6 +101,34 @@ func (s *Spool) cancelRequests() []string {
 		return true
 	})
 	return ids
+}
+
+// obeyCancels acts on requests that nobody acts on who runs the job: for one
+// that waits, a person has made it by hand; one that has ended needs none.
+func (s *Spool) obeyCancels(ctx context.Context) error {
+	var errs []error
+	for _, id := range s.cancelRequests() {
+		p, _, err := s.locate(id)
+		if err != nil || stateOf(p) == Processing {
+			continue
+		}
+		err = s.tryJob(ctx, id, s.obeyCancel)
+		if err == nil || elsewhere(err) || errors.Is(err, ErrHeld) || errors.Is(err, ErrGone) || errors.Is(err, ErrState) {
+			continue // done, or somebody is at work with it, who looks too
+		}
+		errs = append(errs, jobErr(id, err))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Spool) obeyCancel(r *record) error {
+	if st := stateOf(r.path); st == Completed || st == Dead {
+		return s.dropCancel(r.id)
+	}
+	if life, since := lifeOf(r.dec.history); !s.cancelled(r.id, life, since) {
+		return nil
+	}
+	return s.cancelWaiting(r)
 }
 
 // exclusively runs f under the lock of a file that is made for it.

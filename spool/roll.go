@@ -144,7 +144,8 @@ func (s *Spool) forward(kind stagedKind, dir, f string) error {
 	case stagedSecond:
 		to := idPath(stagedID(path.Base(f)))
 		err := s.fs.Rename(from, to)
-		if notExist(err) && s.madeDir(path.Dir(to)) {
+		if notExist(err) {
+			s.madeDir(path.Dir(to))
 			err = s.fs.Rename(from, to)
 		}
 		return err
