@@ -20,7 +20,7 @@ const lockFD = 63
 
 // stopComing is how long an attempt that died of a stop signal waits for the
 // pool's own: who ends a service signals all its processes, in any order.
-const stopComing = 100 * time.Millisecond
+const stopComing = 250 * time.Millisecond
 
 // command runs a command or an argv and waits for its end.
 func (a *attempt) command(c *spool.Claim, l *jobLog) ending {

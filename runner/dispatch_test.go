@@ -203,25 +203,39 @@ func TestIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSpool(t)
 		p, _, _ := fake(t, s, Options{Handlers: handlers}, nil)
-		var scans int
-		p.q = &countingQueue{Spool: s, scans: &scans}
+		q := &countingQueue{Spool: s}
+		p.q = q
 		run(t, p)
 		time.Sleep(10*time.Minute + time.Second)
 		synctest.Wait()
-		if scans != 2*21 { // pending/ and failed/, at the start and every 30 s
-			t.Errorf("%d scans", scans)
+		// At the start, and every 30 seconds.
+		if n := q.scans(spool.Pending); n != 21 {
+			t.Errorf("%d scans", n)
 		}
 	})
 }
 
+// A countingQueue counts listings.
 type countingQueue struct {
 	*spool.Spool
-	scans *int
+	mu sync.Mutex
+	n  map[spool.State]int
 }
 
 func (q *countingQueue) Scan(st spool.State, fn func(string, spool.Name, bool) bool) error {
-	*q.scans++
+	q.mu.Lock()
+	if q.n == nil {
+		q.n = make(map[spool.State]int)
+	}
+	q.n[st]++
+	q.mu.Unlock()
 	return q.Spool.Scan(st, fn)
+}
+
+func (q *countingQueue) scans(st spool.State) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.n[st]
 }
 
 // Without events the spool is listed at scan_interval, and a failed job is

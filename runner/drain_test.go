@@ -73,9 +73,14 @@ func TestDrainWaitsForOthers(t *testing.T) {
 		return nil
 	}}})
 	<-runs
-	enqueue(t, s, `{"id":"b","command":"true"}`)
-	p := start(t, s, Options{Drain: true, Commands: true})
-	untilState(t, s, "b", spool.Completed)
+	drainer, err := New(s, Options{Drain: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := &countingQueue{Spool: s}
+	drainer.q = q
+	p := run(t, drainer)
+	until(t, "it has looked, and looked again", func() bool { return q.scans(spool.Processing) >= 3 })
 	select {
 	case err := <-p.done:
 		p.done <- err

@@ -171,3 +171,34 @@ func (d *deadNeighbour) WatchNeighbour(context.Context) (<-chan string, error) {
 	close(ch)
 	return ch, nil
 }
+
+// While jobs of dead pools wait for the end of their processes they are looked
+// at every 250 ms, and no longer.
+func TestRecoversOftenWhileJobsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		p, m, _ := fake(t, s, Options{}, nil)
+		w := &waitingMember{fakeMember: m, until: time.Now().Add(10 * time.Second)}
+		p.m = w
+		run(t, p)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if w.looks != 41 {
+			t.Errorf("%d looks", w.looks)
+		}
+	})
+}
+
+type waitingMember struct {
+	*fakeMember
+	until time.Time
+	looks int
+}
+
+func (w *waitingMember) Recover(context.Context) (rep spool.RecoverReport, err error) {
+	w.looks++
+	if time.Now().Before(w.until) {
+		rep.Waiting = []spool.Problem{{ID: "a", Reason: "its process lives", PID: 1}}
+	}
+	return rep, nil
+}

@@ -166,10 +166,31 @@ func (s *Spool) removeIfThere(p string) error {
 // refused: ErrState.
 func (s *Spool) Delete(ctx context.Context, id string) error {
 	err := s.withJob(ctx, id, func(r *record) error { return r.remove() })
-	if errors.Is(err, errRefusedDrop) {
+	switch {
+	case errors.Is(err, errRefusedDrop):
 		return jobErr(id, s.deleteRefused(id))
+	case errors.Is(err, ErrInvalid):
+		return jobErr(id, s.deleteUnreadable(id))
 	}
 	return err
+}
+
+// deleteUnreadable removes a job whose file a person has made unreadable.
+func (s *Spool) deleteUnreadable(id string) error {
+	p, _, err := s.locate(id)
+	if err != nil {
+		return err
+	}
+	lock, info, err := s.lockJob(p)
+	if errors.Is(err, ErrHeld) {
+		return s.busyWith(id)
+	}
+	if err != nil {
+		return err
+	}
+	r := &record{s: s, id: id, path: p, lock: lock, info: info}
+	defer r.close()
+	return r.remove()
 }
 
 func (s *Spool) deleteRefused(id string) error {
@@ -194,13 +215,23 @@ type CancelReport struct {
 // ended by its pool, which first sends TERM to its process group and 5 seconds
 // later KILL.
 func (s *Spool) Cancel(ctx context.Context, id string) (CancelReport, error) {
+	asked := false
 	for range 10 {
 		rep, again, err := s.tryCancel(ctx, id)
+		if !again && asked && errors.Is(err, ErrState) && s.endedCancelled(id) {
+			return CancelReport{Done: true}, nil // by who ran it, at our request
+		}
 		if !again {
 			return rep, jobErr(id, err)
 		}
+		asked = asked || rep.Requested
 	}
 	return CancelReport{}, jobErr(id, s.busyWith(id))
+}
+
+func (s *Spool) endedCancelled(id string) bool {
+	j, err := s.Job(id)
+	return err == nil && len(j.History) > 0 && j.History[len(j.History)-1].Outcome == Cancelled
 }
 
 // tryCancel writes the request first where the job runs or its lock is held,
@@ -266,7 +297,7 @@ func (s *Spool) cancelRunning(ctx context.Context, o orphan) (rep CancelReport, 
 		return rep, notExist(err), err
 	}
 	if _, err := s.fs.Lstat(o.path); err != nil {
-		return rep, true, nil
+		return CancelReport{Requested: true}, true, nil
 	}
 	if o.name.Pool != "" {
 		if alive, err := s.poolAlive(o.name.Pool); alive || err != nil {
@@ -279,7 +310,7 @@ func (s *Spool) cancelRunning(ctx context.Context, o orphan) (rep CancelReport, 
 	case errors.As(err, &alive):
 		return CancelReport{Waiting: &Waiting{alive.reason, alive.pid}}, false, nil
 	case errors.Is(err, ErrGone):
-		return rep, true, nil
+		return CancelReport{Requested: true}, true, nil
 	}
 	return CancelReport{Done: err == nil}, false, err
 }

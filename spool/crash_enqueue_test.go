@@ -78,6 +78,7 @@ var batching = crashTest{
 		return err
 	},
 	keeps: []string{"other"},
+	loose: 40, settled: committedAndSynced,
 	first: func(v *view) {
 		n := 0
 		for _, id := range []string{"a", "b", "c"} {

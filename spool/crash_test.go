@@ -19,16 +19,19 @@ import (
 // the table "What a crash may cost" promises.
 type crashTest struct {
 	name  string
-	base  func(w *world)             // what is on the disk; synced afterwards
-	setup func(a *actor)             // what the acting process has done before; synced too
-	act   func(a *actor) error       // the operation
-	keeps []string                   // jobs that must not be missing for a moment
-	twice bool                       // one id may be seen in two places before the repair
-	loose int                        // how many cuts are drawn that keep no order between directories
-	first func(v *view)              // before any repair
-	then  func(v *view)              // after the recovery
-	rest  func(v *view)              // after all jobs have run
-	want  func(v *view) (jobs []int) // how many files may be left at the end; one, where nil
+	base  func(w *world)       // what is on the disk; synced afterwards
+	setup func(a *actor)       // what the acting process has done before; synced too
+	act   func(a *actor) error // the operation
+	keeps []string             // jobs that must not be missing for a moment
+	twice bool                 // one id may be seen in two places before the repair
+	loose int                  // how many cuts are drawn that keep no order between directories
+	// settled are the steps before which all is synced, so that such cuts may
+	// do no harm; where it is nil, they may leave a need for a repair.
+	settled func(step string) bool
+	first   func(v *view)              // before any repair
+	then    func(v *view)              // after the recovery
+	rest    func(v *view)              // after all jobs have run
+	want    func(v *view) (jobs []int) // how many files may be left at the end; one, where nil
 
 	// untidy are the invariants that somebody who passes by restores, and not
 	// the recovery.
@@ -83,7 +86,7 @@ func (v *view) oneOf(what string, got any, want ...string) {
 type enumeration struct {
 	crashTest
 	w      *world // what is there before
-	ignore int    // the sync that does nothing, from 1
+	ignore []int  // the syncs that do nothing, from 1
 	seen   map[string]bool
 	syncs  int // of the operation
 
@@ -118,11 +121,11 @@ func (e *enumeration) stop(n int) bool {
 		e.setup(a)
 		w.SyncAll()
 	}
-	if e.ignore > 0 {
-		w.IgnoreSync(w.Syncs() + e.ignore)
-	}
 	var c crash
 	base, syncs := w.Steps(), w.Syncs()
+	for _, i := range e.ignore {
+		w.IgnoreSync(syncs + i)
+	}
 	w.Hook = func(s simfs.Step) {
 		if s.Process == a.p && s.Number == base+n {
 			c.step = strings.TrimSpace(s.Op + " " + s.Path + " " + s.Path2)
@@ -154,7 +157,7 @@ func (e *enumeration) killed(w *world, c crash) {
 func (e *enumeration) powerCuts(w *world, c crash) {
 	look := func(cut simfs.Cut, after *simfs.Disk) {
 		c := c
-		c.cut, c.loose = cut.String(), cut.Loose
+		c.cut, c.loose = cut.String(), cut.Loose && e.settled == nil
 		if e.fresh(after, c) {
 			e.cuts++
 			e.examine(worldOf(after, "boot-2"), c)
@@ -163,8 +166,10 @@ func (e *enumeration) powerCuts(w *world, c crash) {
 	for cut, after := range w.PowerCuts() {
 		look(cut, after)
 	}
-	for cut, after := range w.LoosePowerCuts(e.loose) {
-		look(cut, after)
+	if e.settled == nil || e.settled(c.step) {
+		for cut, after := range w.LoosePowerCuts(e.loose) {
+			look(cut, after)
+		}
 	}
 }
 

@@ -314,7 +314,8 @@ func (g *staging) batch(ctx context.Context, births []birth) error {
 		}
 	}
 	for i, b := range births {
-		if err := s.linkID(ctx, g.path+"/"+b.name.String(), b.name.ID); err != nil {
+		// One sync of all follows.
+		if err := s.linkIDThen(ctx, g.path+"/"+b.name.String(), b.name.ID, false); err != nil {
 			return &BatchError{Index: i, Err: err}
 		}
 	}

@@ -401,7 +401,7 @@ func TestReaderWithoutLock(t *testing.T) {
 			}
 		})
 	}
-	for range 300 {
+	for range 200 {
 		c := b.claim(p, "x")
 		must(t, c.Started(os.Getpid()))
 		must(t, c.Release("again", false))

@@ -16,6 +16,12 @@ const waitForStager = 2 * time.Second
 // linkID gives a staged file its id. ErrTaken: a job has it. ErrBusy: somebody
 // is about to make one with it, and may still fail.
 func (s *Spool) linkID(ctx context.Context, staged, id string) error {
+	return s.linkIDThen(ctx, staged, id, s.syncing())
+}
+
+// linkIDThen is linkID for those who sync the whole file system afterwards: a
+// new directory below ids/ is made durable only where sync says so.
+func (s *Spool) linkIDThen(ctx context.Context, staged, id string, sync bool) error {
 	to, made := idPath(id), false
 	var deadline time.Time
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
@@ -23,8 +29,10 @@ func (s *Spool) linkID(ctx context.Context, staged, id string) error {
 		if notExist(err) && !made {
 			made = true // by us, or by somebody who was faster
 			s.madeDir(path.Dir(to))
-			if err := s.syncNewIDDir(); err != nil {
-				return err
+			if sync {
+				if err := s.group.sync(nil, "ids"); err != nil {
+					return err
+				}
 			}
 			continue
 		}
@@ -56,13 +64,6 @@ func (s *Spool) linkID(ctx context.Context, staged, id string) error {
 func stagingOf(p string) string {
 	parts := strings.SplitN(p, "/", 3)
 	return parts[0] + "/" + parts[1]
-}
-
-func (s *Spool) syncNewIDDir() error {
-	if !s.syncing() {
-		return nil
-	}
-	return s.group.sync(nil, "ids")
 }
 
 type busyID struct{ id string }

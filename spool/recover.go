@@ -250,43 +250,62 @@ func (s *Spool) dropDeadPools(self *Pool) error {
 // ForceRecover replaces the file of a job whose lock is held by a process that
 // its worker left behind, and so leaves that process and its lock behind. The
 // job may then run beside it: this is a person's decision.
-func (s *Spool) ForceRecover(ctx context.Context, id string) error {
+func (s *Spool) ForceRecover(_ context.Context, id string) error {
+	err := s.forceRecover(id)
+	for tries := 0; errors.Is(err, ErrGone) && tries < 3; tries++ {
+		err = s.forceRecover(id) // it has moved meanwhile
+	}
+	return jobErr(id, err)
+}
+
+func (s *Spool) forceRecover(id string) error {
 	p, info, err := s.locate(id)
 	if err != nil {
-		return jobErr(id, err)
+		return err
 	}
 	n, _ := ParseName(path.Base(p))
 	if n.Pool != "" {
 		if alive, err := s.poolAlive(n.Pool); err != nil || alive {
-			return errors.Join(err, jobErr(id, &stateErr{"runs in pool " + n.Pool + ", which is alive; use \"queuectl cancel " + id + "\""}))
+			return errors.Join(err, &stateErr{"runs in pool " + n.Pool + ", which is alive; use \"queuectl cancel " + id + "\""})
 		}
 	}
 	r := &record{s: s, id: id, path: p, name: n, info: info}
 	if r.rw, err = s.fs.Open(p, os.O_RDWR); err != nil {
-		return jobErr(id, err)
+		if elsewhere(err) {
+			return ErrGone
+		}
+		return err
 	}
 	defer r.abandon()
 	if err := r.read(); err != nil {
-		return jobErr(id, err)
+		return err
 	}
-	st, to, e := stateOf(p), n, Entry{Event: EventReplaced, At: s.stamp(), By: "recover --force", To: p}
-	h := append([]Entry(nil), r.dec.history...)
-	if last := h[len(h)-1]; st == Processing {
-		to = Name{Time: n.Time, Priority: n.Priority, ID: id}
-		st = Pending
-		if last.Claim == claimKey(n) && last.Outcome == "" {
-			pool, poolErr := s.readPool(n.Pool)
-			var end Entry
-			st, to, end = s.verdict(r, to, pool, poolErr == nil)
-			h[len(h)-1] = merge(last, end)
-		}
-		e.To = string(st) + "/" + to.String()
-	}
+	st, to, h := s.forced(r)
 	base, comma := r.dec.base()
-	f, err := s.replace(p, info, newFile(base, comma, append(h, e)), string(st)+"/"+to.String())
+	f, err := s.replace(p, info, newFile(base, comma, h), string(st)+"/"+to.String())
 	if err != nil {
-		return jobErr(id, err)
+		return err
 	}
 	_ = f.Unlock()
-	return jobErr(id, f.Close())
+	return errors.Join(f.Close(), s.dropCancelIn(st, id))
+}
+
+// forced is where a job goes whose last process is left behind, and its
+// history then: what a recovery would do, had that process ended.
+func (s *Spool) forced(r *record) (State, Name, []Entry) {
+	st, to, h := stateOf(r.path), r.name, append([]Entry(nil), r.dec.history...)
+	if last := h[len(h)-1]; st == Processing {
+		st, to = Pending, Name{Time: to.Time, Priority: to.Priority, ID: r.id}
+		switch {
+		case last.Claim != claimKey(r.name):
+		case last.Outcome != "":
+			st, to = destination(last.To, to)
+		default:
+			pool, err := s.readPool(r.name.Pool)
+			var end Entry
+			st, to, end = s.verdict(r, to, pool, err == nil)
+			h[len(h)-1] = merge(last, end)
+		}
+	}
+	return st, to, append(h, Entry{Event: EventReplaced, At: s.stamp(), By: "recover --force", To: string(st) + "/" + to.String()})
 }

@@ -70,7 +70,10 @@ func TestLivingStagersIDIsBusy(t *testing.T) {
 	b := newBench(t)
 	g := b.staged("x", true)
 	late := b.another()
-	go func() { late.clk.add(waitForStager) }()
+	late.faults.nth("trylock", "ids/", 1, func() error {
+		late.clk.add(2 * waitForStager)
+		return nil
+	})
 	_, err := late.EnqueueJSON(ctx, []byte(jobText("x")))
 	wantErr(t, err, ErrBusy)
 	must(t, g.finish()) // gives up
@@ -250,8 +253,9 @@ func TestForeignFilesInTmpStay(t *testing.T) {
 	g := b.staged("x", true)
 	b.put(path.Join(g.path, "notes.txt"), "mine")
 	g.dies()
-	_, _ = b.Recover(ctx)
-	b.t.Log(b.there(path.Join(g.path, "notes.txt")))
+	if _, err := b.Recover(ctx); err == nil || b.read(path.Join(g.path, "notes.txt")) != "mine" {
+		t.Errorf("recovered: %v\n%s", err, b.tree())
+	}
 	must(t, os.RemoveAll(b.at(g.path)))
 	b.enqueue("x")
 }

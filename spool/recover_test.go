@@ -1,0 +1,537 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// recovered has the jobs of dead pools be taken over, and wants it to be these.
+func (b *bench) recovered(ids ...string) {
+	b.t.Helper()
+	rep := b.recover()
+	slices.Sort(rep.Recovered)
+	if !slices.Equal(rep.Recovered, ids) || len(rep.Waiting) != 0 {
+		b.t.Fatalf("recovered %+v; want %q\n%s", rep, ids, b.tree())
+	}
+}
+
+// An attempt that its pool took with it is charged, has no back-off, and goes
+// back to its place in line.
+func TestWorkerDied(t *testing.T) {
+	b := newBench(t)
+	from := b.enqueue("x", `"priority":7`)
+	p := b.pool()
+	b.claim(p, "x")
+	b.recovered() // not from a living pool
+	b.kill(p)
+	b.recovered("x")
+	if b.only(Pending) != from {
+		t.Errorf("it lies at %s; want %s", b.only(Pending), from)
+	}
+	e := b.last("x")
+	if e.Outcome != WorkerDied || e.To != from || e.Ended.IsZero() || e.Reason == "" {
+		t.Errorf("its line is %+v", e)
+	}
+	if n := b.job("x").Attempts; n != 1 {
+		t.Errorf("%d attempts", n)
+	}
+	if b.there(workerPath(p.Name())) {
+		t.Error("the dead pool's file is still there")
+	}
+	if c := b.claim(b.pool(), "x"); c.Attempt != 2 {
+		t.Errorf("attempt %d", c.Attempt)
+	} else {
+		must(t, c.Release("", false))
+	}
+}
+
+// From failed/ too it goes to pending/, under the same due time.
+func TestWorkerDiedOnARetry(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	b.settle(b.claim(p, "x"), Result{Outcome: FailedOutcome, RetryAt: b.clk.now().Add(-time.Hour)}, Failed)
+	due := b.job("x").Due
+	b.claim(p, "x")
+	b.kill(p)
+	b.recovered("x")
+	if j := b.wantState("x", Pending); !j.Due.Equal(due) || j.Attempts != 2 {
+		t.Errorf("due %s, before %s; %d attempts", j.Due, due, j.Attempts)
+	}
+}
+
+// dieWith has a pool claim the job and die, changed as a test likes.
+func (b *bench) dieWith(id string, change func(*poolFile)) {
+	b.t.Helper()
+	p := b.pool()
+	b.claim(p, id)
+	if change != nil {
+		b.editPool(p, change)
+	}
+	b.kill(p)
+	b.recovered(id)
+}
+
+func TestDeathsBury(t *testing.T) {
+	otherBoot := func(f *poolFile) { f.Boot = "another boot" }
+	stopping := func(f *poolFile) { f.Stopping = true }
+	for name, c := range map[string]struct {
+		change  func(*poolFile)
+		more    []string
+		deaths  int
+		outcome Outcome
+	}{
+		"three in a row":         {nil, []string{`"max_retries":100`}, chargedDeaths, WorkerDied},
+		"max_retries used up":    {nil, []string{`"max_retries":1`}, 2, WorkerDied},
+		"no retries":             {nil, []string{`"max_retries":0`}, 1, WorkerDied},
+		"with the machine":       {otherBoot, []string{`"max_retries":0`}, unchargedDeaths, WorkerLost},
+		"while the pool stopped": {stopping, []string{`"max_retries":0`}, unchargedDeaths, WorkerLost},
+	} {
+		b := newBench(t)
+		b.enqueue("x", c.more...)
+		for i := 1; i <= c.deaths; i++ {
+			b.wantState("x", Pending)
+			b.dieWith("x", c.change)
+			if e := b.last("x"); e.Outcome != c.outcome {
+				t.Fatalf("%s: death %d is %+v", name, i, e)
+			}
+		}
+		j := b.wantState("x", Dead)
+		if want := map[Outcome]int{WorkerDied: c.deaths, WorkerLost: 0}[c.outcome]; j.Attempts != want || j.EndedAt.IsZero() {
+			t.Errorf("%s: %d attempts; want %d", name, j.Attempts, want)
+		}
+	}
+}
+
+// An attempt that ended in a living pool breaks the row.
+func TestDeathsNotInARow(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x", `"max_retries":100`)
+	for range 3 {
+		b.dieWith("x", nil)
+		b.dieWith("x", nil)
+		b.settle(b.claim(b.pool(), "x"), Result{Outcome: FailedOutcome, RetryAt: b.clk.now()}, Failed)
+	}
+	if j := b.job("x"); j.Attempts != 9 {
+		t.Errorf("%d attempts", j.Attempts)
+	}
+}
+
+// Stopping is written down in the very file, over "false".
+func TestStoppingPoolChargesNothing(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x", `"max_retries":0`)
+	p := b.pool()
+	b.claim(p, "x")
+	must(t, p.Stopping())
+	b.kill(p)
+	b.recovered("x")
+	if j := b.wantState("x", Pending); j.Attempts != 0 || b.last("x").Outcome != WorkerLost {
+		t.Errorf("job is %+v", j)
+	}
+}
+
+// Rule 1: recovery believes a line only if its claim is the one in the name.
+func TestRecoverBelievesOnlyItsClaim(t *testing.T) {
+	setup := func(t *testing.T) (*bench, *Pool, *Claim) {
+		b := newBench(t)
+		b.enqueue("x", `"max_retries":5`)
+		p := b.pool()
+		return b, p, b.claim(p, "x")
+	}
+
+	t.Run("ended: its rename is finished", func(t *testing.T) {
+		b, p, c := setup(t)
+		b.faults.before("rename", "completed/", func() error { return errBoom })
+		_, err := c.Settle(Result{Outcome: Succeeded})
+		wantErr(t, err, errBoom)
+		b.kill(p)
+		b.recovered("x")
+		if j := b.wantState("x", Completed); b.last("x").To != b.path("x") || j.Attempts != 1 {
+			t.Errorf("job is %+v", j)
+		}
+	})
+
+	t.Run("open: charged", func(t *testing.T) {
+		b, p, _ := setup(t)
+		b.kill(p)
+		b.recovered("x")
+		if b.wantState("x", Pending).Attempts != 1 {
+			t.Error("not charged")
+		}
+	})
+
+	// The claim's rename was made, and its line not yet.
+	t.Run("not begun: uncharged", func(t *testing.T) {
+		b := newBench(t)
+		from := b.enqueue("x")
+		p := b.pool()
+		b.faults.fail("write", from, errBoom)
+		b.faults.fail("rename", " "+from, errBoom)
+		_, err := p.Claim(from)
+		wantErr(t, err, errBoom)
+		b.faults.clear()
+		b.kill(p)
+		b.recovered("x")
+		if j := b.wantState("x", Pending); j.Attempts != 0 || len(j.History) != 1 {
+			t.Errorf("job is %+v", j)
+		}
+	})
+
+	// The last line is of an earlier claim, which ended in a state to which
+	// the job does not belong any more.
+	for _, o := range []Outcome{Succeeded, FailedOutcome, ""} {
+		t.Run("the line of another claim, "+string(o), func(t *testing.T) {
+			b, p, c := setup(t)
+			if o != "" {
+				st, err := c.Settle(Result{Outcome: o})
+				must(t, err)
+				b.mvInto(b.only(st), Pending)
+			}
+			n, _ := ParseName(path.Base(b.path("x")))
+			n.Pool, n.Claim = p.Name(), 99
+			b.mv(b.path("x"), "processing/"+n.String())
+			before := b.job("x").History
+			b.kill(p)
+			b.recovered("x")
+			j := b.wantState("x", Pending)
+			if len(j.History) != len(before) || j.Attempts != attempts(before, false) {
+				t.Errorf("history is %s\nwas %s", line2(j.History), line2(before))
+			}
+		})
+	}
+}
+
+// Rule 6: a name in processing/ without a claim counts as a dead pool's.
+func TestProcessingWithoutAClaim(t *testing.T) {
+	b := newBench(t)
+	p := b.mvInto(b.enqueue("x"), Processing)
+	b.recovered("x")
+	if b.only(Pending) != "pending/"+path.Base(p) || b.job("x").Attempts != 0 {
+		t.Errorf("it lies at %s", b.only(Pending))
+	}
+}
+
+// A pool's file stays while a name in processing/ carries it: it tells the
+// boot, and that the pool was stopping.
+func TestPoolFileIsKept(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	c := b.claim(p, "x")
+	pid, end := child(t, c.File())
+	must(t, c.Started(pid))
+	b.kill(p)
+	for range 2 {
+		rep := b.recover()
+		if len(rep.Waiting) != 1 || !b.there(workerPath(p.Name())) {
+			t.Fatalf("recovered %+v; the file is there: %v", rep, b.there(workerPath(p.Name())))
+		}
+	}
+	end()
+	b.recovered("x")
+	if b.there(workerPath(p.Name())) || b.last("x").Outcome != WorkerDied {
+		t.Errorf("its line is %+v", b.last("x"))
+	}
+}
+
+// While a process that the attempt left behind holds the lock, the job waits,
+// and all say for whom.
+func TestProcessThatHoldsTheLock(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	c := b.claim(p, "x")
+	pid, end := child(t, c.File())
+	must(t, c.Started(pid))
+	b.kill(p)
+
+	rep := b.recover()
+	if len(rep.Recovered) != 0 || len(rep.Waiting) != 1 || rep.Waiting[0].ID != "x" || rep.Waiting[0].PID != pid {
+		t.Fatalf("recovered %+v; its process is %d", rep, pid)
+	}
+	if w := b.wantState("x", Processing).WaitingFor; w == nil || w.PID != pid || !strings.Contains(w.Reason, fmt.Sprint(pid)) {
+		t.Errorf("it waits for %+v", w)
+	}
+	st, err := b.Status()
+	must(t, err)
+	if len(st.Problems) != 1 || st.Problems[0].PID != pid || st.Problems[0].ID != "x" {
+		t.Errorf("problems are %+v", st.Problems)
+	}
+	check, err := b.Check(ctx, false)
+	must(t, err)
+	if !check.OK() || !strings.Contains(findings(check), fmt.Sprint(pid)) {
+		t.Errorf("check finds\n%s", findings(check))
+	}
+	for _, err := range []error{b.Delete(ctx, "x"), b.Retry(ctx, "x")} {
+		wantErr(t, err, ErrState)
+		wantText(t, err, fmt.Sprint(pid))
+	}
+	end()
+	b.recovered("x")
+	b.wantState("x", Pending)
+}
+
+// A program that closes what it inherits is alive while its process group is.
+func TestProcessGroupThatLives(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	c := b.claim(p, "x")
+	pid, end := child(t) // inherits nothing
+	must(t, c.Started(pid))
+	b.kill(p)
+	rep := b.recover()
+	if len(rep.Waiting) != 1 || rep.Waiting[0].PID != pid {
+		t.Fatalf("recovered %+v", rep)
+	}
+	if w := b.wantState("x", Processing).WaitingFor; w == nil || w.PID != pid {
+		t.Errorf("it waits for %+v", w)
+	}
+	end()
+	b.recovered("x")
+}
+
+// What a pid means is known only on the same boot and in the same namespace,
+// and a leader that started at another time is a recycled number.
+func TestStrangersProcessGroups(t *testing.T) {
+	for name, change := range map[string]func(*poolFile){
+		"boot":      func(f *poolFile) { f.Boot = "another" },
+		"namespace": func(f *poolFile) { f.PIDNS = "pid:[1]" },
+		"host":      func(f *poolFile) { f.Host = "another" },
+	} {
+		b := newBench(t)
+		b.enqueue("x")
+		p := b.pool()
+		c := b.claim(p, "x")
+		pid, _ := child(t)
+		must(t, c.Started(pid))
+		b.editPool(p, change)
+		b.kill(p)
+		if rep := b.recover(); len(rep.Recovered) != 1 {
+			t.Errorf("another %s: recovered %+v", name, rep)
+		}
+	}
+
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	c := b.claim(p, "x")
+	pid, _ := child(t)
+	must(t, c.rec.complete(Entry{PID: pid, PIDStart: processStart(pid) + 1}))
+	b.kill(p)
+	b.recovered("x")
+}
+
+func TestGroupAlive(t *testing.T) {
+	pid, end := child(t)
+	start := processStart(pid)
+	if start == 0 || !groupAlive(pid, start) || !groupAlive(pid, 0) {
+		t.Errorf("%d, started %d, is not alive", pid, start)
+	}
+	if groupAlive(pid, start+1) {
+		t.Error("a recycled number is alive")
+	}
+	end()
+	if groupAlive(pid, start) || groupAlive(0, 0) || groupAlive(1, 0) || groupAlive(-1, 0) {
+		t.Error("alive")
+	}
+}
+
+// A group whose members are zombies is dead, though the null signal reaches it.
+func TestZombiesAreDead(t *testing.T) {
+	pid, err := syscall.ForkExec("/bin/true", []string{"true"}, &syscall.ProcAttr{Sys: &syscall.SysProcAttr{Setpgid: true}})
+	must(t, err)
+	defer syscall.Wait4(pid, nil, 0, nil)
+	wait(t, "a zombie", func() bool {
+		state, _, _, ok := procStat(fmt.Sprint(pid))
+		return ok && state == 'Z'
+	})
+	if syscall.Kill(-pid, 0) != nil {
+		t.Error("the signal does not reach it: this test shows nothing")
+	}
+	if groupAlive(pid, processStart(pid)) {
+		t.Error("a zombie is alive")
+	}
+}
+
+// The job of another host's pool gets a new file, which no late write of its
+// old worker reaches.
+func TestAnotherHostsJobIsReplaced(t *testing.T) {
+	b := newBench(t)
+	from := b.enqueue("x", `"note":[1, 2]`)
+	p := b.pool()
+	c := b.claim(p, "x")
+	late, err := b.fs.Open(c.Path(), os.O_RDWR)
+	must(t, err)
+	defer late.Close()
+	old := b.inode(c.Path())
+	life := c.Life
+	b.editPool(p, func(f *poolFile) { f.Host, f.Boot = "another", "another" })
+	b.kill(p)
+	b.recovered("x")
+	if b.only(Pending) != from || b.inode(from) == old || b.inode(idPath("x")) != b.inode(from) {
+		t.Errorf("the file is the old one\n%s", b.tree())
+	}
+	_, err = late.WriteAt([]byte("rubbish"), 0)
+	must(t, err)
+	j := b.job("x")
+	if got, _ := lifeOf(j.History); got != life || b.last("x").Outcome != WorkerLost || !strings.Contains(string(j.Raw), `"note":[1, 2]`) {
+		t.Errorf("job is %+v", j)
+	}
+}
+
+// A dead pool whose file is gone charges nothing.
+func TestPoolWithoutAFile(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	b.claim(p, "x")
+	b.kill(p)
+	b.rm(workerPath(p.Name()))
+	b.recovered("x")
+	if b.last("x").Outcome != WorkerLost {
+		t.Errorf("its line is %+v", b.last("x"))
+	}
+}
+
+// The same host name and pid (a container): another pool all the same.
+func TestPoolUnderTheSamePID(t *testing.T) {
+	b := newBench(t)
+	b.sys.id = &identity{Host: "container", PID: 1, Boot: "b", PIDNS: "n"}
+	b.enqueue("x")
+	p := b.pool()
+	b.claim(p, "x")
+	b.kill(p)
+	q := b.pool()
+	rep, err := q.Recover(ctx)
+	must(t, err)
+	if len(rep.Recovered) != 1 || b.last("x").Outcome != WorkerDied {
+		t.Errorf("recovered %+v", rep)
+	}
+}
+
+// A command that names a job of a dead pool recovers it first.
+func TestCommandsRecoverFirst(t *testing.T) {
+	for name, command := range map[string]func(*bench) error{
+		"delete": func(b *bench) error { return b.Delete(ctx, "x") },
+		"cancel": func(b *bench) error {
+			rep, err := b.Cancel(ctx, "x")
+			if err == nil && !rep.Done {
+				err = fmt.Errorf("%+v", rep)
+			}
+			return err
+		},
+	} {
+		b := newBench(t)
+		b.enqueue("x")
+		p := b.pool()
+		b.claim(p, "x")
+		b.kill(p)
+		if err := command(b); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		b.recover()
+	}
+}
+
+func TestForceRecover(t *testing.T) {
+	b := newBench(t)
+	from := b.enqueue("x")
+	p := b.pool()
+	c := b.claim(p, "x")
+	wantErr(t, b.ForceRecover(ctx, "x"), ErrState) // its pool lives
+	wantErr(t, b.ForceRecover(ctx, "none"), ErrNotFound)
+	pid, _ := child(t, c.File())
+	must(t, c.Started(pid))
+	old := b.inode(c.Path())
+	b.kill(p)
+	if rep := b.recover(); len(rep.Waiting) != 1 {
+		t.Fatalf("recovered %+v", rep)
+	}
+	must(t, b.ForceRecover(ctx, "x"))
+	if b.only(Pending) != from || b.inode(from) == old {
+		t.Errorf("it lies at %s\n%s", b.only(Pending), b.tree())
+	}
+	h := b.job("x").History
+	if e := h[len(h)-1]; e.Event != EventReplaced || e.By != "recover --force" || h[len(h)-2].Outcome != WorkerDied {
+		t.Errorf("history is %s", line2(h))
+	}
+	// The process lives on; the job runs beside it.
+	next := b.claim(b.pool(), "x")
+	if next.Attempt != 2 {
+		t.Errorf("attempt %d", next.Attempt)
+	}
+	b.settle(next, Result{Outcome: Succeeded}, Completed)
+	b.recover()
+}
+
+// Also where it waits already and what escaped a kill has its lock.
+func TestForceRecoverOfAWaitingJob(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	c := b.claim(p, "x")
+	pid, _ := child(t, c.File())
+	must(t, c.Started(pid))
+	b.settle(c, Result{Outcome: TimedOut, RetryAt: b.clk.now(), Killed: true}, Failed)
+	at := b.path("x")
+	_, err := p.Claim(at)
+	wantErr(t, err, ErrHeld)
+	must(t, b.ForceRecover(ctx, "x"))
+	if b.only(Failed) != at {
+		t.Errorf("it lies at %s; want %s", b.only(Failed), at)
+	}
+	next := b.claim(p, "x")
+	if next.Attempt != 2 {
+		t.Errorf("attempt %d", next.Attempt)
+	}
+	must(t, next.Release("", false))
+}
+
+// The lock of a dead pool's job is held by a prober for a moment: it is not
+// gone, and not waited for either.
+func TestHeldForTheMoment(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	c := b.claim(p, "x")
+	at := c.Path()
+	b.kill(p)
+	f, _, err := b.lockJob(at)
+	must(t, err)
+	rep := b.recover()
+	if len(rep.Recovered) != 0 || len(rep.Waiting) != 1 {
+		t.Errorf("recovered %+v", rep)
+	}
+	must(t, f.Close())
+	b.recovered("x")
+}
+
+// One file that cannot be recovered does not keep the others.
+func TestRecoverGoesOn(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	for _, id := range []string{"a", "b", "c"} {
+		b.enqueue(id)
+		b.claim(p, id)
+	}
+	at := b.path("b")
+	b.kill(p)
+	b.faults.fail("open", at, syscall.EIO)
+	rep, err := b.Recover(ctx)
+	wantErr(t, err, syscall.EIO)
+	var je *JobError
+	if len(rep.Recovered) != 2 || !errors.As(err, &je) || je.ID != "b" {
+		t.Errorf("recovered %+v, %v", rep, err)
+	}
+	b.faults.clear()
+	b.recovered("b")
+}

@@ -1,0 +1,271 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestDelete(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	for _, st := range []State{Pending, Failed, Completed, Dead, Held} {
+		b.enqueue("x")
+		switch st {
+		case Failed:
+			b.settle(b.claim(p, "x"), Result{Outcome: FailedOutcome, RetryAt: b.clk.now()}, Failed)
+		case Completed:
+			b.settle(b.claim(p, "x"), Result{Outcome: Succeeded}, Completed)
+		case Dead:
+			b.settle(b.claim(p, "x"), Result{Outcome: FailedOutcome}, Dead)
+		case Held:
+			b.mvInto(b.path("x"), Held)
+		}
+		must(t, b.appendLog("x", "printed\n"))
+		must(t, b.askCancel(b.path("x"), "x"))
+		must(t, b.Delete(ctx, "x"))
+		b.wantNoJob("x")
+		for _, left := range []string{idPath("x"), logPath("x"), "control/x.cancel"} {
+			if b.there(left) {
+				t.Errorf("%s: %s is left", st, left)
+			}
+		}
+		wantErr(t, b.Delete(ctx, "x"), ErrNotFound)
+	}
+	b.enqueue("x")
+	c := b.claim(p, "x")
+	err := b.Delete(ctx, "x")
+	wantErr(t, err, ErrState)
+	wantText(t, err, "queuectl cancel x")
+	must(t, c.Release("", false))
+}
+
+// Rule 3: the second name goes last, under the lock, and only if it is the
+// last name.
+func TestSecondNameGoesLast(t *testing.T) {
+	b := newBench(t)
+	at := b.enqueue("x")
+	must(t, b.appendLog("x", "printed\n"))
+	b.faults.before("unlink", idPath("x"), func() error {
+		if b.there(at) || b.there(logPath("x")) {
+			t.Error("the second name does not go last")
+		}
+		f, err := b.fs.Open(idPath("x"), os.O_RDONLY)
+		must(t, err)
+		defer f.Close()
+		if f.TryLock() == nil {
+			t.Error("its lock is free")
+		}
+		return nil
+	})
+	must(t, b.Delete(ctx, "x"))
+	if !b.faults.spent() {
+		t.Error("the second name was not unlinked")
+	}
+}
+
+// A file that a person moves while it is being deleted is looked for again.
+func TestDeleteOfAMovedJob(t *testing.T) {
+	b := newBench(t)
+	at := b.enqueue("x")
+	to := "held/" + path.Base(at)
+	b.faults.before("unlink", at, func() error { b.mv(at, to); return nil })
+	must(t, b.Delete(ctx, "x"))
+	b.wantNoJob("x")
+	if b.there(to) || b.there(idPath("x")) {
+		t.Errorf("left\n%s", b.tree())
+	}
+
+	// A second name that a person has made meanwhile is found too.
+	at = b.enqueue("y")
+	to = "held/" + path.Base(at)
+	b.faults.before("unlink", at, func() error {
+		must(t, os.MkdirAll(b.at("held"), 0o700))
+		return os.Link(b.at(at), b.at(to))
+	})
+	must(t, b.Delete(ctx, "y"))
+	if b.there(to) || b.there(idPath("y")) {
+		t.Errorf("left\n%s", b.tree())
+	}
+}
+
+// A file that was exchanged is adopted first, and then deleted as one.
+func TestDeleteOfAnExchangedJob(t *testing.T) {
+	b := newBench(t)
+	at := b.enqueue("x")
+	b.exchangeFile(at, b.read(at))
+	must(t, b.Delete(ctx, "x"))
+	b.wantNoJob("x")
+	if b.there(idPath("x")) || len(b.ls(Pending)) > 0 {
+		t.Errorf("left\n%s", b.tree())
+	}
+
+	at = b.enqueue("y")
+	edited := b.read(at)
+	b.faults.before("unlink", at, func() error { b.exchangeFile(at, edited); return nil })
+	err := b.Delete(ctx, "y") // the editor's file is what went; documented
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		t.Error(err)
+	}
+	b.enqueue("y")
+}
+
+// ids/HH/ID.json is looked at after the count of links: it may have been
+// exchanged.
+func TestSecondNameOfAnother(t *testing.T) {
+	b := newBench(t)
+	at := b.enqueue("x")
+	r, err := b.openRecord(at)
+	must(t, err)
+	b.exchangeFile(idPath("x"), b.read(at))
+	wantErr(t, r.remove(), ErrGone)
+	r.close()
+	if !b.there(idPath("x")) {
+		t.Error("another file's second name was removed")
+	}
+	b.leave(invOwned)
+}
+
+// done enqueues and completes a job, ended so long ago by its name and by its
+// time of change.
+func (b *bench) completed(p *Pool, id string, byName, byTime time.Duration) {
+	b.t.Helper()
+	b.enqueue(id)
+	b.settle(b.claim(p, id), Result{Outcome: Succeeded}, Completed)
+	b.aged(id, byName, byTime)
+}
+
+func (b *bench) aged(id string, byName, byTime time.Duration) {
+	b.t.Helper()
+	at := b.path(id)
+	n, _ := ParseName(path.Base(at))
+	n.Time = n.Time.Add(-byName)
+	to := b.mv(at, path.Dir(at)+"/"+n.String())
+	when := time.Now().Add(-byTime)
+	must(b.t, os.Chtimes(b.at(to), when, when))
+}
+
+func TestPruneByAge(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	must(t, b.SetConfig("keep_completed", "1h"))
+	must(t, b.SetConfig("keep_dead", "3h"))
+	const long, short = 2 * time.Hour, 0
+	b.completed(p, "old", long, long)
+	b.completed(p, "new-by-name", short, long)
+	b.completed(p, "new-by-time", long, short)
+	b.completed(p, "new", short, short)
+	must(t, b.appendLog("old", "printed\n"))
+	b.enqueue("dead")
+	b.settle(b.claim(p, "dead"), Result{Outcome: FailedOutcome}, Dead)
+	b.aged("dead", long, long)
+	b.enqueue("dead-long")
+	b.settle(b.claim(p, "dead-long"), Result{Outcome: FailedOutcome}, Dead)
+	b.aged("dead-long", 2*long, 2*long)
+	b.enqueue("pending")
+	b.aged("pending", 2*long, 2*long)
+
+	n, err := b.Prune(ctx)
+	if err != nil || n != 2 {
+		t.Errorf("pruned %d, %v", n, err)
+	}
+	for _, id := range []string{"old", "dead-long"} {
+		b.wantNoJob(id)
+		if b.there(idPath(id)) || b.there(logPath(id)) {
+			t.Errorf("%s is left", id)
+		}
+	}
+	for _, id := range []string{"new-by-name", "new-by-time", "new"} {
+		b.wantState(id, Completed)
+	}
+	b.wantState("dead", Dead)
+	b.wantState("pending", Pending)
+
+	// A clock that was wrong once does not empty the spool.
+	o := b.another()
+	o.clk.add(-100 * time.Hour)
+	if n, err := o.Prune(ctx); n != 0 || err != nil {
+		t.Errorf("pruned %d, %v", n, err)
+	}
+}
+
+func TestPruneKeepsForEver(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	for _, k := range []string{"keep_completed", "keep_completed_count", "keep_dead"} {
+		must(t, b.SetConfig(k, "0"))
+	}
+	b.completed(p, "x", 20000*time.Hour, 20000*time.Hour)
+	b.enqueue("y")
+	b.settle(b.claim(p, "y"), Result{Outcome: FailedOutcome}, Dead)
+	b.aged("y", 20000*time.Hour, 20000*time.Hour)
+	if n, err := b.Prune(ctx); n != 0 || err != nil {
+		t.Errorf("pruned %d, %v", n, err)
+	}
+}
+
+func TestPruneByCount(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	must(t, b.SetConfig("keep_completed_count", "3"))
+	for i := range 7 {
+		b.completed(p, fmt.Sprintf("x%d", i), time.Duration(i)*time.Minute, 0)
+	}
+	n, err := b.Prune(ctx)
+	if err != nil || n != 4 {
+		t.Errorf("pruned %d, %v", n, err)
+	}
+	if got, want := b.idsIn(Completed), []string{"x2", "x1", "x0"}; !slices.Equal(got, want) {
+		t.Errorf("kept are %q; want %q", got, want)
+	}
+}
+
+// Prune leaves alone what somebody is at work with, and what was moved.
+func TestPruneLeavesAlone(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	must(t, b.SetConfig("keep_completed", "1h"))
+	b.completed(p, "locked", 2*time.Hour, 2*time.Hour)
+	f, _, err := b.lockJob(b.path("locked"))
+	must(t, err)
+	b.completed(p, "moved", 2*time.Hour, 2*time.Hour)
+	at := b.path("moved")
+	b.faults.before("unlink", at, func() error { b.mvInto(at, Pending); return nil })
+	n, err := b.Prune(ctx)
+	if n != 0 || err != nil {
+		t.Errorf("pruned %d, %v", n, err)
+	}
+	b.wantState("locked", Completed)
+	b.wantState("moved", Pending)
+	if !b.there(idPath("moved")) {
+		t.Error("the second name of a job that lives was removed")
+	}
+	must(t, f.Close())
+}
+
+func TestPruneOfRefusedFiles(t *testing.T) {
+	b := newBench(t)
+	must(t, b.SetConfig("keep_dead", "1h"))
+	b.put("pending/bad.json", `{"command":1}`)
+	id := b.refuse("pending/bad.json", "must be a string")
+	if n, err := b.Prune(ctx); n != 0 || err != nil {
+		t.Errorf("pruned %d, %v", n, err)
+	}
+	at := b.only(Dead)
+	n, _ := ParseName(path.Base(at))
+	n.Time = n.Time.Add(-2 * time.Hour)
+	to := b.mv(at, "dead/"+n.String())
+	when := time.Now().Add(-2 * time.Hour)
+	must(t, os.Chtimes(b.at(to), when, when))
+	if n, err := b.Prune(ctx); n != 1 || err != nil {
+		t.Errorf("pruned %d, %v", n, err)
+	}
+	if len(b.ls(Dead)) > 0 || b.there(logPath(id)) || strings.Contains(b.tree(), "bad") {
+		t.Errorf("left\n%s", b.tree())
+	}
+}

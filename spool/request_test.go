@@ -1,0 +1,333 @@
+package spool
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestCancelWaiting(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	for _, st := range []State{Pending, Failed, Held} {
+		b.enqueue("x", `"priority":3`)
+		switch st {
+		case Failed:
+			b.settle(b.claim(p, "x"), Result{Outcome: FailedOutcome, Reason: "no", RetryAt: b.clk.now()}, Failed)
+		case Held:
+			b.mvInto(b.path("x"), Held)
+		}
+		rep, err := b.Cancel(ctx, "x")
+		if err != nil || !rep.Done || rep.Requested || rep.Waiting != nil {
+			t.Fatalf("%s: %+v, %v", st, rep, err)
+		}
+		j := b.wantState("x", Dead)
+		e := b.last("x")
+		if e.Event != EventCancelled || e.Outcome != Cancelled || e.By != "cli" || j.Priority != 3 || j.LastError != "cancelled" {
+			t.Errorf("%s: its line is %+v; last error %q", st, e, j.LastError)
+		}
+		if b.there("control/x.cancel") {
+			t.Errorf("%s: the request is left", st)
+		}
+		_, err = b.Cancel(ctx, "x")
+		wantErr(t, err, ErrState)
+		must(t, b.Delete(ctx, "x"))
+	}
+	_, err := b.Cancel(ctx, "none")
+	wantErr(t, err, ErrNotFound)
+}
+
+func TestCancelRunning(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	b.enqueue("x")
+	c := b.claim(p, "x")
+	if c.CancelRequested() {
+		t.Error("nobody asked")
+	}
+	rep, err := b.Cancel(ctx, "x")
+	if err != nil || rep.Done || !rep.Requested || rep.Waiting != nil {
+		t.Fatalf("%+v, %v", rep, err)
+	}
+	if !strings.Contains(b.read("control/x.cancel"), c.Life) || !c.CancelRequested() {
+		t.Errorf("the request is %q", b.read("control/x.cancel"))
+	}
+	st, err := c.Settle(Result{Outcome: FailedOutcome, Signal: "terminated", RetryAt: b.clk.now().Add(time.Hour), Killed: true})
+	if st != Dead || err != nil {
+		t.Fatalf("settled %s, %v", st, err)
+	}
+	b.wantState("x", Dead)
+	if e := b.last("x"); e.Outcome != Cancelled || e.Signal != "terminated" {
+		t.Errorf("its line is %+v", e)
+	}
+	if b.there("control/x.cancel") {
+		t.Error("the request is left")
+	}
+}
+
+// A job that succeeds before it is told keeps its success.
+func TestCancelComesTooLate(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	c := b.claim(b.pool(), "x")
+	_, err := b.Cancel(ctx, "x")
+	must(t, err)
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
+	if b.there("control/x.cancel") {
+		t.Error("the request is left")
+	}
+	_, err = b.Cancel(ctx, "x")
+	wantErr(t, err, ErrState)
+}
+
+// Who releases looks for a request first: the pool stops, and the cancel
+// outlives it.
+func TestReleaseOfACancelledJob(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	c := b.claim(b.pool(), "x")
+	_, err := b.Cancel(ctx, "x")
+	must(t, err)
+	must(t, c.Release("stop", true))
+	b.wantState("x", Dead)
+	if b.there("control/x.cancel") {
+		t.Error("the request is left")
+	}
+}
+
+// Who recovers does so too.
+func TestCancelOutlivesItsPool(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	c := b.claim(p, "x")
+	_, err := b.Cancel(ctx, "x")
+	must(t, err)
+	_ = c
+	b.kill(p)
+	b.recovered("x")
+	if b.wantState("x", Dead); b.last("x").Outcome != Cancelled || b.there("control/x.cancel") {
+		t.Errorf("its line is %+v", b.last("x"))
+	}
+}
+
+// The pool is dead, and a process of the job lives: the cancel waits for it.
+func TestCancelWaits(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	c := b.claim(p, "x")
+	pid, end := child(t, c.File())
+	must(t, c.Started(pid))
+	b.kill(p)
+	rep, err := b.Cancel(ctx, "x")
+	if err != nil || rep.Done || rep.Requested || rep.Waiting == nil || rep.Waiting.PID != pid {
+		t.Fatalf("%+v, %v", rep, err)
+	}
+	end()
+	b.recovered("x")
+	b.wantState("x", Dead)
+}
+
+// The same where it waits already, and what escaped a kill has its lock.
+func TestCancelOfAWaitingJobThatIsHeld(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	c := b.claim(p, "x")
+	pid, end := child(t, c.File())
+	must(t, c.Started(pid))
+	b.settle(c, Result{Outcome: TimedOut, RetryAt: b.clk.now(), Killed: true}, Failed)
+	b.faults.nth("trylock", "failed/", 2, func() error { b.clk.add(2 * commandPatience); return nil })
+	rep, err := b.Cancel(ctx, "x")
+	if err != nil || rep.Done || rep.Waiting == nil || rep.Waiting.PID != pid {
+		t.Fatalf("%+v, %v", rep, err)
+	}
+	end()
+	c = b.claim(p, "x")
+	if !c.CancelRequested() {
+		t.Error("the request is gone")
+	}
+	must(t, c.Release("", false))
+	b.wantState("x", Dead)
+}
+
+// A request names the life that it means; another one's is ignored and
+// removed.
+func TestStaleCancelIsIgnored(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	b.enqueue("x")
+	must(t, b.askCancel(b.path("x"), "x"))
+	stale := b.read("control/x.cancel")
+	must(t, b.Delete(ctx, "x"))
+	if b.there("control/x.cancel") {
+		t.Error("delete leaves the request")
+	}
+	b.enqueue("x")
+	b.put("control/x.cancel", stale)
+	c := b.claim(p, "x")
+	if c.CancelRequested() {
+		t.Error("a request for another life counts")
+	}
+	if b.there("control/x.cancel") {
+		t.Error("it is left")
+	}
+	b.put("control/x.cancel", stale)
+	b.settle(c, Result{Outcome: FailedOutcome, RetryAt: b.clk.now()}, Failed)
+	b.put("control/x.cancel", stale)
+	b.claim(p, "x")
+	b.kill(p)
+	b.recovered("x")
+	b.wantState("x", Pending)
+}
+
+// touch control/ID.cancel means a job that is older than the file.
+func TestCancelByHand(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	b.enqueue("x")
+	c := b.claim(p, "x")
+	old := time.Now().Add(-time.Minute)
+	b.put("control/x.cancel", "")
+	must(t, os.Chtimes(b.at("control/x.cancel"), old, old))
+	if c.CancelRequested() || b.there("control/x.cancel") {
+		t.Error("a file that is older than the job counts, or is left")
+	}
+	b.put("control/x.cancel", "")
+	if !c.CancelRequested() {
+		t.Error("a newer one does not count")
+	}
+	b.settle(c, Result{Outcome: FailedOutcome, RetryAt: b.clk.now()}, Dead)
+}
+
+// Odd requests are no requests, or ones made by hand.
+func TestOddRequests(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	c := b.claim(b.pool(), "x")
+	must(t, os.Symlink("/etc/passwd", b.at("control/x.cancel")))
+	if c.CancelRequested() {
+		t.Error("a symbolic link counts")
+	}
+	b.rm("control/x.cancel")
+	must(t, os.Mkdir(b.at("control/x.cancel"), 0o700))
+	if c.CancelRequested() {
+		t.Error("a directory counts")
+	}
+	b.rm("control/x.cancel")
+	b.put("control/x.cancel", strings.Repeat("x", 5000))
+	if c.CancelRequested() {
+		t.Error("a big file counts")
+	}
+	b.put("control/x.cancel", "please\n")
+	if !c.CancelRequested() {
+		t.Error("a note does not count")
+	}
+	must(t, c.Release("", false))
+	b.wantState("x", Dead)
+}
+
+// Retry unlinks the request, under the lock and before its rename: else it
+// would hit the new round, whose life is the same.
+func TestRetryRemovesTheRequest(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	b.enqueue("x")
+	b.settle(b.claim(p, "x"), Result{Outcome: FailedOutcome}, Dead)
+	must(t, b.askCancel(b.path("x"), "x"))
+	at := b.path("x")
+	b.faults.before("rename", at, func() error {
+		if b.there("control/x.cancel") {
+			t.Error("the request is there at the rename")
+		}
+		if _, _, err := b.lockJob(at); err == nil {
+			t.Error("the job is not locked")
+		}
+		return nil
+	})
+	must(t, b.Retry(ctx, "x"))
+	if c := b.claim(p, "x"); c.CancelRequested() || c.Attempt != 1 {
+		t.Errorf("claim is %+v", c)
+	} else {
+		must(t, c.Release("", false))
+	}
+}
+
+// Who acts on a request unlinks it after the rename into the last state: a
+// crash between the two must not lose it.
+func TestRequestIsUnlinkedLast(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	for _, how := range []string{"settle", "recover"} {
+		b.enqueue("x")
+		c := b.claim(p, "x")
+		must(t, b.askCancel(c.Path(), "x"))
+		b.faults.before("unlink", "control/x", func() error {
+			b.wantState("x", Dead)
+			return nil
+		})
+		if how == "settle" {
+			b.settle(c, Result{Outcome: FailedOutcome}, Dead)
+		} else {
+			b.kill(p)
+			b.recovered("x")
+		}
+		b.wantState("x", Dead)
+		if !b.faults.spent() {
+			t.Errorf("%s: the request was not unlinked", how)
+		}
+		must(t, b.Delete(ctx, "x"))
+	}
+}
+
+func TestRetry(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	ends := map[State]Result{
+		Failed:    {Outcome: FailedOutcome, RetryAt: b.clk.now().Add(time.Hour)},
+		Completed: {Outcome: Succeeded},
+		Dead:      {Outcome: FailedOutcome},
+	}
+	for _, st := range []State{Failed, Completed, Dead, Held} {
+		b.enqueue("x", `"priority":8`)
+		if st == Held {
+			b.mvInto(b.path("x"), Held)
+		} else {
+			b.settle(b.claim(p, "x"), ends[st], st)
+		}
+		now := b.clk.freeze()
+		must(t, b.Retry(ctx, "x"))
+		b.clk.thaw()
+		j := b.wantState("x", Pending)
+		if !j.Due.Equal(now) || j.Attempts != 0 || j.Priority != 8 {
+			t.Errorf("%s: job is %+v", st, j)
+		}
+		if e := b.last("x"); e.Event != EventRetried || e.By != "cli" || e.To != b.only(Pending) {
+			t.Errorf("%s: its line is %+v", st, e)
+		}
+		wantErr(t, b.Retry(ctx, "x"), ErrState)
+		c := b.claim(p, "x")
+		wantErr(t, b.Retry(ctx, "x"), ErrState)
+		if c.Attempt != 1 {
+			t.Errorf("%s: attempt %d", st, c.Attempt)
+		}
+		b.settle(c, Result{Outcome: Succeeded}, Completed)
+		must(t, b.Delete(ctx, "x"))
+	}
+	wantErr(t, b.Retry(ctx, "none"), ErrNotFound)
+}
+
+// A command waits a while for a lock, and then says who has it.
+func TestCommandOnAHeldJob(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	f, _, err := b.lockJob(b.path("x"))
+	must(t, err)
+	b.faults.nth("trylock", "pending/", 2, func() error { b.clk.add(2 * commandPatience); return nil })
+	wantErr(t, b.Delete(ctx, "x"), ErrBusy)
+	b.faults.nth("trylock", "pending/", 2, func() error { return f.Unlock() })
+	must(t, b.Delete(ctx, "x"))
+	_ = f.Close()
+}

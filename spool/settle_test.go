@@ -1,0 +1,471 @@
+package spool
+
+import (
+	"os"
+	"path"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestSettle(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	one := 1
+	retryAt := b.clk.freeze().Add(2 * time.Second)
+	for _, c := range []struct {
+		res  Result
+		want State
+		out  Outcome
+	}{
+		{Result{Outcome: Succeeded}, Completed, Succeeded},
+		{Result{Outcome: Succeeded, RetryAt: retryAt}, Completed, Succeeded},
+		{Result{Outcome: FailedOutcome, Exit: &one, Reason: "exit status 1", RetryAt: retryAt}, Failed, FailedOutcome},
+		{Result{Outcome: TimedOut, Signal: "killed", RetryAt: retryAt}, Failed, TimedOut},
+		{Result{Outcome: FailedOutcome, Exit: &one, Reason: "exit status 1"}, Dead, FailedOutcome},
+		{Result{Outcome: Cancelled}, Dead, Cancelled},
+	} {
+		b.enqueue("x", `"priority":2`)
+		cl := b.claim(p, "x")
+		b.settle(cl, c.res, c.want)
+		now := b.clk.now()
+		n, _ := ParseName(path.Base(b.only(c.want)))
+		due := now
+		if c.want == Failed {
+			due = retryAt
+		}
+		if n.Priority != 2 || n.ID != "x" || n.Pool != "" || !n.Time.Equal(due) {
+			t.Errorf("%+v: it lies as %s", c.res, n)
+		}
+		e := b.last("x")
+		if e.Outcome != c.out || e.To != b.only(c.want) || !e.Ended.Equal(now) || e.Claim == "" || e.Reason != c.res.Reason || e.Signal != c.res.Signal {
+			t.Errorf("%+v: its line is %+v", c.res, e)
+		}
+		if (e.Exit == nil) != (c.res.Exit == nil) {
+			t.Errorf("%+v: exit is %v", c.res, e.Exit)
+		}
+		if l, _, err := b.lockJob(b.only(c.want)); err != nil {
+			t.Errorf("%+v: it is locked still: %v", c.res, err)
+		} else {
+			must(t, l.Close())
+		}
+		if _, err := cl.Settle(c.res); err == nil {
+			t.Errorf("%+v: settled twice", c.res)
+		}
+		must(t, b.Delete(ctx, "x"))
+	}
+	b.clk.thaw()
+}
+
+func TestRelease(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	from := b.enqueue("x", `"priority":2`)
+	c := b.claim(p, "x")
+	must(t, c.Release("the pool stops", true))
+	if b.only(Pending) != from {
+		t.Errorf("it lies at %s; want its old place %s", b.only(Pending), from)
+	}
+	j := b.job("x")
+	if j.Attempts != 0 || b.last("x").Outcome != Interrupted || b.last("x").Reason != "the pool stops" || j.LastError != "" {
+		t.Errorf("job is %+v", j)
+	}
+
+	b.settle(b.claim(p, "x"), Result{Outcome: FailedOutcome, Reason: "no", RetryAt: b.clk.now().Add(-time.Second)}, Failed)
+	due := b.job("x").Due
+	c = b.claim(p, "x")
+	if c.Attempt != 2 {
+		t.Errorf("attempt %d; want 2", c.Attempt)
+	}
+	must(t, c.GiveBack())
+	if j := b.wantState("x", Pending); !j.Due.Equal(due) || j.Attempts != 1 || j.LastError != "no" {
+		t.Errorf("due %s, before %s; %d attempts; %q", j.Due, due, j.Attempts, j.LastError)
+	}
+}
+
+func TestLongAndOddReasons(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	b.settle(b.claim(b.pool(), "x"), Result{Outcome: FailedOutcome, Reason: "\xff\n\"<" + strings.Repeat("ü", maxReason)}, Dead)
+	r := b.last("x").Reason
+	if len(r) > maxReason+8 || !strings.HasPrefix(r, "\uFFFD\n\"<üü") {
+		t.Errorf("%d bytes: %.30q", len(r), r)
+	}
+}
+
+// Rule 2: a name that is occupied by another file is left alone, and the next
+// microsecond taken.
+func TestSettleIntoAnOccupiedName(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	now := b.clk.freeze()
+	b.enqueue("x")
+	occupied := "completed/" + Name{Time: now, Priority: 5, ID: "x"}.String()
+	b.put(occupied, "a person's")
+	b.settle(b.claim(p, "x"), Result{Outcome: Succeeded}, Completed)
+	want := "completed/" + Name{Time: now.Add(time.Microsecond), Priority: 5, ID: "x"}.String()
+	if b.path("x") != want || b.read(occupied) != "a person's" {
+		t.Errorf("it lies at %s\n%s", b.path("x"), b.tree())
+	}
+	b.rm(occupied)
+	b.wantState("x", Completed) // although the history says the other name
+	b.clk.thaw()
+}
+
+// Where the same inode has the name already, the old name is removed: rename
+// between two names of one file does nothing.
+func TestSettleOntoItself(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	now := b.clk.freeze()
+	b.enqueue("x")
+	c := b.claim(p, "x")
+	to := "completed/" + Name{Time: now, Priority: 5, ID: "x"}.String()
+	must(t, os.Link(b.at(c.Path()), b.at(to)))
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
+	if b.path("x") != to || len(b.ls(Processing)) != 0 {
+		t.Errorf("it lies at %s\n%s", b.path("x"), b.tree())
+	}
+	b.clk.thaw()
+}
+
+// A job that a person has moved while it ran stays where it was put.
+func TestSettleOfAMovedJob(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	for i, end := range []func(*Claim) error{
+		func(c *Claim) error { _, err := c.Settle(Result{Outcome: Succeeded}); return err },
+		func(c *Claim) error { return c.Release("", false) },
+	} {
+		from := b.enqueue("x")
+		c := b.claim(p, "x")
+		inode := b.inode(c.Path())
+		b.mv(c.Path(), from)
+		wantErr(t, end(c), ErrGone)
+		if b.only(Pending) != from || b.inode(from) != inode {
+			t.Fatalf("case %d: it is not where it was put\n%s", i, b.tree())
+		}
+		if e := b.last("x"); e.Outcome == "" {
+			t.Errorf("case %d: its record does not tell how it ended: %+v", i, e)
+		}
+		if len(p.held) != 0 {
+			t.Errorf("case %d: the claim is kept", i)
+		}
+		c = b.claim(p, "x") // runs once more
+		if c.Attempt != 1 {
+			t.Errorf("case %d: attempt %d", i, c.Attempt)
+		}
+		b.settle(c, Result{Outcome: Succeeded}, Completed)
+		must(t, b.Delete(ctx, "x"))
+	}
+}
+
+// mv processing/X pending/ of a running job starts no second copy: its lock is
+// held.
+func TestMovedRunningJobIsNotStartedTwice(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	from := b.enqueue("x")
+	c := b.claim(p, "x")
+	for _, to := range []string{from, "pending/mine.json", "pending/" + path.Base(c.Path())} {
+		b.mv(c.Path(), to)
+		if _, err := p.Claim(to); err == nil {
+			t.Fatalf("%s was started twice", to)
+		}
+		_, err := b.Spool.adopt(ctx, to)
+		wantErr(t, err, ErrHeld)
+		b.mv(to, c.Path())
+	}
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
+}
+
+// What a person put in the place of a running job's file is not overwritten.
+func TestSettleOfAnExchangedJob(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	b.enqueue("x")
+	c := b.claim(p, "x")
+	edited := strings.Replace(b.read(c.Path()), "true", "edited", 1)
+	b.exchangeFile(c.Path(), edited)
+	_, err := c.Settle(Result{Outcome: Succeeded})
+	wantErr(t, err, ErrGone)
+	if got := b.read(b.only(Processing)); got != edited {
+		t.Errorf("the person's file is %s", got)
+	}
+	rep, err := p.Recover(ctx)
+	must(t, err)
+	if len(rep.Recovered) != 1 || b.wantState("x", Pending).Command != "edited" {
+		t.Errorf("recovered %+v", rep)
+	}
+}
+
+// A job that is removed while it runs: nothing is recorded.
+func TestSettleOfARemovedJob(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	b.enqueue("x")
+	c := b.claim(p, "x")
+	b.rm(c.Path())
+	b.faults.nth("trylock", "ids/", 1, func() error {
+		b.clk.add(2 * waitForStager)
+		return nil
+	})
+	_, err := b.EnqueueJSON(ctx, []byte(jobText("x")))
+	wantErr(t, err, ErrBusy) // its id is not used again while it runs
+	_, err = c.Settle(Result{Outcome: Succeeded})
+	wantErr(t, err, ErrGone)
+	b.wantNoJob("x")
+	b.enqueue("x")
+	b.clean()
+}
+
+// Between the look and the rename a person moves the file.
+func TestSettleRacesAMove(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	from := b.enqueue("x")
+	c := b.claim(p, "x")
+	b.faults.before("rename", "completed/", func() error {
+		b.mv(c.Path(), "held/"+path.Base(from))
+		return nil
+	})
+	_, err := c.Settle(Result{Outcome: Succeeded})
+	wantErr(t, err, ErrGone)
+	b.wantState("x", Held)
+	if _, err := c.Settle(Result{Outcome: Succeeded}); err == nil {
+		t.Error("settled after that")
+	}
+}
+
+// A settle that fails can be called again, when the reason is gone.
+func TestSettleAgain(t *testing.T) {
+	for _, step := range []struct{ op, match string }{{"write", "pending/"}, {"rename", "completed/"}} {
+		b := newBench(t)
+		p := b.pool()
+		b.enqueue("x")
+		c := b.claim(p, "x")
+		b.faults.fail(step.op, step.match, syscall.ENOSPC)
+		for range 3 {
+			_, err := c.Settle(Result{Outcome: Succeeded})
+			wantErr(t, err, syscall.ENOSPC)
+			if _, _, err := b.lockJob(c.Path()); err == nil {
+				t.Fatal("its lock is free")
+			}
+		}
+		b.faults.clear()
+		b.settle(c, Result{Outcome: Succeeded}, Completed)
+		if h := b.job("x").History; len(h) != 2 || attempts(h, true) != 1 {
+			t.Errorf("after %s: history is %s", step.op, line2(h))
+		}
+	}
+}
+
+// Once the outcome is written, that is how the attempt ended, also where the
+// rename comes later and something else is asked.
+func TestSettleAgainEndsTheSame(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	b.enqueue("x")
+	c := b.claim(p, "x")
+	b.faults.before("rename", "completed/", func() error { return syscall.EIO })
+	_, err := c.Settle(Result{Outcome: Succeeded})
+	wantErr(t, err, syscall.EIO)
+	b.settle(c, Result{Outcome: FailedOutcome}, Completed)
+
+	// And where the pool dies instead.
+	b.enqueue("y")
+	c = b.claim(p, "y")
+	b.faults.fail("rename", "failed/", syscall.EIO)
+	_, err = c.Settle(Result{Outcome: FailedOutcome, RetryAt: b.clk.now().Add(time.Hour)})
+	wantErr(t, err, syscall.EIO)
+	b.faults.clear()
+	b.kill(p)
+	b.recover()
+	b.wantState("y", Failed)
+}
+
+// The target directory cannot be written to, then it can.
+func TestSettleIntoAClosedDirectory(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may write everywhere")
+	}
+	b := newBench(t)
+	b.enqueue("x")
+	c := b.claim(b.pool(), "x")
+	must(t, os.Chmod(b.at("completed"), 0o500))
+	_, err := c.Settle(Result{Outcome: Succeeded})
+	wantErr(t, err, syscall.EACCES)
+	must(t, os.Chmod(b.at("completed"), 0o700))
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
+}
+
+// A short write is taken back; what is on disk decodes at every moment.
+func TestShortWriteIsTakenBack(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	c := b.claim(b.pool(), "x")
+	before := b.read(c.Path())
+	b.faults.before("write", "", func() error {
+		f, err := os.OpenFile(b.at(c.Path()), os.O_WRONLY, 0)
+		must(t, err)
+		defer f.Close()
+		_, err = f.WriteAt([]byte(",\n{\"attem"), int64(len(before)-5))
+		must(t, err)
+		return syscall.ENOSPC
+	})
+	wantErr(t, c.Started(4711), syscall.ENOSPC)
+	if got := b.read(c.Path()); got != before {
+		t.Errorf("the file is\n%s\nwant\n%s", got, before)
+	}
+	must(t, c.Started(4711))
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
+}
+
+// What is edited in place while it runs is read again before the next line is
+// written; what does not parse is replaced by what we know.
+func TestEditInPlaceWhileItRuns(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	b.enqueue("x")
+	c := b.claim(p, "x")
+	b.put(c.Path(), strings.Replace(b.read(c.Path()), `"true"`, `"edited and longer"`, 1))
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
+	if j := b.job("x"); j.Command != "edited and longer" || len(j.History) != 2 || j.Attempts != 1 {
+		t.Errorf("job is %+v", j)
+	}
+
+	for i, rubbish := range []string{"", "rubbish", `{"command":"a"}`, jobText("y")} {
+		must(t, b.Delete(ctx, "x"))
+		b.enqueue("x")
+		c = b.claim(p, "x")
+		life := c.Life
+		b.put(c.Path(), rubbish)
+		b.settle(c, Result{Outcome: Succeeded}, Completed)
+		j := b.job("x")
+		if got, _ := lifeOf(j.History); j.Command != "true" || j.Attempts != 1 || got != life {
+			t.Errorf("case %d: job is %+v", i, j)
+		}
+		b.clean()
+	}
+}
+
+// LOCK_UN only when the job ended by itself: after a kill, who escaped it
+// keeps the lock, and the next attempt waits.
+func TestWhoEscapesAKillKeepsTheLock(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	b.enqueue("x")
+	for _, killed := range []bool{false, true} {
+		c := b.claim(p, "x")
+		pid, end := child(t, c.File())
+		must(t, c.Started(pid))
+		b.settle(c, Result{Outcome: TimedOut, RetryAt: b.clk.now().Add(-time.Second), Killed: killed}, Failed)
+		next, err := p.Claim(b.path("x"))
+		if !killed {
+			must(t, err)
+			must(t, next.Release("", false))
+			end()
+			continue
+		}
+		wantErr(t, err, ErrHeld)
+		j := b.wantState("x", Failed)
+		if j.WaitingFor == nil || j.WaitingFor.PID != pid || !strings.Contains(j.WaitingFor.Reason, "recover --force x") {
+			t.Errorf("it waits for %+v; want %d", j.WaitingFor, pid)
+		}
+		end()
+		must(t, b.claim(p, "x").Release("", false))
+	}
+}
+
+// A claim that is given up frees the lock also for a child of another slot
+// that has just inherited the descriptor, between fork and exec.
+func TestReleaseFreesInheritedLocks(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	from := b.enqueue("x")
+	edited := b.read(from)
+	b.faults.before("rename", from+" processing/", func() error {
+		b.exchangeFile(from, edited)
+		return nil
+	})
+	unlocks := 0
+	b.faults.nth("unlock", from, 0, func() error { unlocks++; return nil })
+	_, err := p.Claim(from)
+	wantErr(t, err, ErrGone)
+	if unlocks == 0 {
+		t.Error("the claim was closed, not unlocked")
+	}
+	b.adopt(from, "x")
+}
+
+func TestSyncAlways(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	c := b.claim(p, "x")
+	must(t, b.SetConfig("sync", "always"))
+	b.faults.record()
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
+	ops := strings.Join(b.faults.recorded(), "\n")
+	if !strings.Contains(ops, "\nsync ") || !strings.Contains(ops, "\nsyncdir completed") {
+		t.Errorf("a settle was not synced:\n%s", ops)
+	}
+	must(t, b.SetConfig("sync", "off"))
+	must(t, b.SyncNow())
+}
+
+func TestLogs(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	c := b.claim(b.pool(), "x")
+	if b.job("x").Log != "" {
+		t.Error("a log before anything was printed")
+	}
+	for range 2 {
+		f, err := c.OpenLog()
+		must(t, err)
+		c.DropEmptyLog()
+		must(t, f.Close())
+		if b.there(logPath("x")) {
+			t.Error("an empty log is kept")
+		}
+	}
+	for range 2 {
+		f, err := c.OpenLog()
+		must(t, err)
+		_, err = f.WriteString("hello\n")
+		must(t, err)
+		must(t, f.Close())
+		c.DropEmptyLog()
+	}
+	if b.read(logPath("x")) != "hello\nhello\n" || b.job("x").Log != b.at(logPath("x")) {
+		t.Errorf("log %s is %q", b.job("x").Log, b.read(logPath("x")))
+	}
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
+}
+
+// A settle is never kept in processing/ for want of room in a directory.
+func TestFullDirectoryOverflows(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	b.enqueue("x")
+	b.enqueue("y")
+	b.faults.before("rename", " completed/2", func() error { return syscall.ENOSPC })
+	for _, id := range []string{"x", "y"} {
+		b.settle(b.claim(p, id), Result{Outcome: Succeeded}, Completed)
+		if got := b.path(id); !strings.HasPrefix(got, "completed/1/") {
+			t.Errorf("%s lies at %s", id, got)
+		}
+		b.wantState(id, Completed)
+	}
+	counts, err := b.Counts()
+	must(t, err)
+	if counts[Completed] != 2 {
+		t.Errorf("counts are %v", counts)
+	}
+	b.clean()
+	must(t, b.Retry(ctx, "x"))
+	must(t, b.Delete(ctx, "y"))
+	must(t, b.claim(p, "x").Release("", false))
+}
