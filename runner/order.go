@@ -29,6 +29,7 @@ type item struct {
 	again time.Time     // when it is tried again
 	pause time.Duration // how long it was put off last
 	since time.Time     // since when it is unfinished
+	held  time.Time     // since when its lock is held
 	seen  uint64        // the last listing that had it
 	gone  int           // how many listings have not had it since
 
@@ -166,7 +167,7 @@ func (o *order) anew(it *item, p string) *item {
 	if old := o.known[p]; old != nil {
 		o.forget(old) // a hint came first
 	}
-	it.path, it.base = p, path.Base(p)
+	it.path, it.base, it.held = p, path.Base(p), time.Time{}
 	o.known[p] = it
 	return it
 }

@@ -58,6 +58,7 @@ type queue interface {
 	Dir() string
 	Scan(st spool.State, fn func(path string, n spool.Name, canonical bool) bool) error
 	Paused() bool
+	WaitingFor(path string) *spool.Waiting
 	Config() (spool.Config, error)
 	SyncNow() error
 	Prune(ctx context.Context) (int, error)

@@ -23,6 +23,7 @@ const (
 // A problem is why a job is passed over for a while.
 type problem struct {
 	reason string
+	pid    int // of the process that keeps the job waiting
 	until  time.Time
 	pause  time.Duration
 }
@@ -95,7 +96,7 @@ func (ps problems) list(blocked error) (list []spool.Problem) {
 			list = append(list, spool.Problem{Reason: strconv.Quote(id) + ": " + pr.reason})
 			continue
 		}
-		list = append(list, spool.Problem{ID: id, Reason: pr.reason})
+		list = append(list, spool.Problem{ID: id, Reason: pr.reason, PID: pr.pid})
 	}
 	slices.SortFunc(list, func(a, b spool.Problem) int { return strings.Compare(a.ID+a.Reason, b.ID+b.Reason) })
 	if more := len(list) - maxProblems; more > 0 {

@@ -54,10 +54,44 @@ func decide(err error) claimError {
 	return ofThisFile
 }
 
+// heldLong is from when on a held lock is a problem that status shows.
+const heldLong = time.Second
+
 // held puts off an item whose lock somebody holds.
 func (d *dispatcher) held(it *item) {
 	it.pause = min(max(2*it.pause, heldMin), heldMax)
 	d.order.putOff(it, d.now.Add(it.pause))
+	pr := d.problems[keyOfItem(it)]
+	switch {
+	case it.held.IsZero():
+		it.held = d.now
+	case d.now.Sub(it.held) < heldLong:
+	case pr != nil:
+		pr.until = d.now // it is still so
+	default:
+		d.findHolder(it)
+	}
+}
+
+// findHolder finds out, beside the dispatcher, which process keeps a job from
+// its next attempt.
+func (d *dispatcher) findHolder(it *item) {
+	key, path := keyOfItem(it), it.path
+	d.problems[key] = &problem{reason: "its lock is held by another process", until: d.now}
+	go func() {
+		w := d.p.q.WaitingFor(path)
+		d.tell(func() {
+			pr := d.problems[key]
+			if pr == nil {
+				return
+			}
+			if w != nil {
+				pr.reason, pr.pid = w.Reason, w.PID
+			}
+			d.log.Warn("waiting", "id", key, "pid", pr.pid, "reason", pr.reason)
+			d.want(reporting)
+		})
+	}()
 }
 
 // unfinished puts off a drop that is not whole yet.

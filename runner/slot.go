@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"queuectl/spool"
 )
@@ -79,18 +80,14 @@ func waits(p string) bool {
 	return strings.HasPrefix(p, string(spool.Pending)+"/") || strings.HasPrefix(p, string(spool.Failed)+"/")
 }
 
-// settleFailed reports a job whose outcome could not be written or whose file
-// could not be moved. What the pool does not hold any more it recovers.
+// settleFailed reports a job that was not settled: a person has moved it, or
+// the pool's end came first.
 func (d *dispatcher) settleFailed(it *item, err error) {
 	if errors.Is(err, spool.ErrGone) {
 		d.log.Info("was moved by hand while it ran", "id", it.id)
 		return
 	}
 	d.log.Error("cannot settle", "id", it.id, "error", err)
-	if spool.FileSystemWide(err) {
-		d.block(err)
-	}
-	d.wantAt(recovering, d.now.Add(retryFull))
 }
 
 // adopt makes a job of a drop, beside the dispatcher and the slots.
@@ -183,13 +180,13 @@ func (a *attempt) giveBack(c *spool.Claim) report {
 	if c.Job.Kind != "" {
 		unable = fmt.Sprintf("no handler for kind %q in this pool", c.Job.Kind)
 	}
-	err := c.GiveBack()
+	err := a.insist(c, c.GiveBack)
 	return report{unable: unable, path: c.Path(), err: err}
 }
 
 // released gives an interrupted job back.
 func (a *attempt) released(c *spool.Claim, reason string, killed bool) report {
-	err := c.Release(reason, killed)
+	err := a.insist(c, func() error { return c.Release(reason, killed) })
 	if err == nil {
 		a.log(slog.LevelInfo, "released", c, "reason", reason)
 	}
@@ -199,7 +196,11 @@ func (a *attempt) released(c *spool.Claim, reason string, killed bool) report {
 // settle writes down how the attempt ended.
 func (a *attempt) settle(c *spool.Claim, e ending) report {
 	res := a.d.p.result(c.Attempt, c.MaxRetries, e)
-	st, err := c.Settle(res)
+	var st spool.State
+	err := a.insist(c, func() (err error) {
+		st, err = c.Settle(res)
+		return err
+	})
 	if err != nil {
 		return report{err: err}
 	}
@@ -214,6 +215,28 @@ func (a *attempt) settle(c *spool.Claim, e ending) report {
 		a.log(slog.LevelInfo, "dead", c, "reason", res.Reason)
 	}
 	return report{path: c.Path()}
+}
+
+// insist ends a claim, and tries it again where it fails: the disk is full,
+// say. What has ended must not be run again for that.
+func (a *attempt) insist(c *spool.Claim, end func() error) error {
+	for told := false; ; told = true {
+		err := end()
+		if err == nil || errors.Is(err, spool.ErrGone) {
+			return err
+		}
+		if !told {
+			a.log(slog.LevelError, "cannot settle, and tries again", c, "error", err)
+		}
+		if spool.FileSystemWide(err) {
+			a.d.tell(func() { a.d.block(err) })
+		}
+		select {
+		case <-time.After(retryFull):
+		case <-a.d.stop.abandoned:
+			return err
+		}
+	}
 }
 
 // log tells of the job, at no cost where nobody listens.

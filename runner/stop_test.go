@@ -91,9 +91,7 @@ func TestStopInterrupts(t *testing.T) {
 			} else if how != c.signal {
 				t.Errorf("ended with %s", how)
 			}
-			if groupLives(e.PID) {
-				t.Error("a part of the group lives")
-			}
+			until(t, "the group has ended", func() bool { return !groupLives(e.PID) })
 		})
 	}
 }
@@ -110,7 +108,7 @@ func TestSignalledTogether(t *testing.T) {
 	if err := syscall.Kill(-pid, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the job is gone", func() bool { return syscall.Kill(-pid, 0) != nil })
+	until(t, "the job has ended", func() bool { return !groupLives(pid) })
 	p.Stop()
 	if err := p.wait(); err != nil {
 		t.Fatal(err)

@@ -62,11 +62,7 @@ func (s *Spool) homecoming(p string, info fsys.Info, f fsys.File) (to string, kn
 		return p, true, nil // it has come home meanwhile
 	}
 	r := &record{s: s, id: id, path: p, lock: f, info: info}
-	defer func() {
-		if r.rw != nil {
-			_ = r.rw.Close()
-		}
-	}()
+	defer r.close() // it may hold another file than f by then
 	if err := r.load(); err != nil {
 		return "", true, err
 	}
@@ -163,6 +159,9 @@ func (s *Spool) refuseOr(p string, info fsys.Info, err error) error {
 // exchanged, or a new job.
 func (s *Spool) adoptWhole(ctx context.Context, p string, info fsys.Info, dec *decoded) (string, error) {
 	if dec.ID != "" && len(dec.history) > 0 {
+		if !validID(dec.ID) {
+			return "", s.refuse(p, info, &InvalidError{Member: "id", Reason: "can be no id of a job"})
+		}
 		to, done, err := s.adoptExchanged(p, info, dec)
 		if done || err != nil {
 			return to, err
@@ -309,7 +308,7 @@ func (s *Spool) exchange(p string, info fsys.Info, dec *decoded) (string, error)
 		history = append(history[:len(history):len(history)], line)
 	}
 	data := fileOf(dec, dec.ID, s.sys.now(), history)
-	lock, err := s.replace(p, info, data, dest)
+	lock, err := s.replace(dec.ID, p, info, data, dest)
 	if err != nil {
 		return "", err
 	}

@@ -107,6 +107,9 @@ func (s *Spool) maxRetries(dec *decoded) int {
 // unreadable moves a known job whose file was made unreadable to dead/, with
 // the reason in its log. One that may be in the middle of being edited waits.
 func (s *Spool) unreadable(p string, err error) error {
+	if errors.Is(err, errNotPlain) || notPlain(err) {
+		return ErrDrop // a FIFO, say, which the adoption refuses
+	}
 	var invalid *InvalidError
 	if !errors.As(err, &invalid) {
 		return err

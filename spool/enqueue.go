@@ -63,9 +63,10 @@ func (s *Spool) decodeNew(data []byte) (*decoded, error) {
 // A birth is a job that is about to be made: its name, where it goes, and its
 // whole file.
 type birth struct {
-	name Name
-	dest string
-	data []byte
+	name   Name
+	dest   string
+	data   []byte
+	random bool // the id is a random one
 }
 
 // newID is the id of a new job: its own, or a random one.
@@ -91,7 +92,7 @@ func (s *Spool) birthAt(dec *decoded, n Name, to string, at time.Time, line Entr
 	}
 	line.At, line.Life, line.To = Stamp{at}, s.sys.rand(12), to
 	history := append(dec.history[:len(dec.history):len(dec.history)], line)
-	return birth{name: n, dest: to, data: fileOf(dec, n.ID, at, history)}
+	return birth{name: n, dest: to, data: fileOf(dec, n.ID, at, history), random: dec.ID == ""}
 }
 
 // fileOf is a job's file: the user's bytes, the members that are missing, and
@@ -251,6 +252,18 @@ func (g *staging) writeJob(b *birth) (string, fsys.File, error) {
 // any moment. They run in the order given where their priorities are equal. An
 // error is a *BatchError where one job is to blame; nothing is enqueued then.
 func (s *Spool) EnqueueBatch(ctx context.Context, jobs [][]byte) ([]string, error) {
+	for {
+		ids, err := s.tryBatch(ctx, jobs)
+		if !errors.Is(err, errClash) {
+			return ids, err
+		}
+	}
+}
+
+// errClash: a random id is taken. All begins anew, with others.
+var errClash = errors.New("a random id is taken")
+
+func (s *Spool) tryBatch(ctx context.Context, jobs [][]byte) ([]string, error) {
 	births, err := s.births(jobs)
 	if err != nil || len(births) == 0 {
 		return nil, err
@@ -316,6 +329,9 @@ func (g *staging) batch(ctx context.Context, births []birth) error {
 	for i, b := range births {
 		// One sync of all follows.
 		if err := s.linkIDThen(ctx, g.path+"/"+b.name.String(), b.name.ID, false); err != nil {
+			if b.random && errors.Is(err, ErrTaken) {
+				return errClash
+			}
 			return &BatchError{Index: i, Err: err}
 		}
 	}

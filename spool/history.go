@@ -216,11 +216,14 @@ func openAttempt(h []Entry) *Entry {
 // attempts counts the charged and successful attempts of the present round. A
 // round ends in completed or dead, and with a retry by hand. Of one that has
 // ended, ended tells whether its count is still meant (it is shown) or that of
-// the next round, which is 0.
+// the next round, which is 0. A new file for a job that has ended begins no
+// round.
 func attempts(h []Entry, ended bool) int {
 	n, over := 0, false
 	for _, e := range h {
-		if over || e.Event == EventRetried {
+		st := stateOf(e.To)
+		rests := (e.Event == EventReplaced || e.Event == EventAdopted) && (st == Completed || st == Dead)
+		if (over && !rests) || e.Event == EventRetried {
 			n = 0
 		}
 		switch {
@@ -229,7 +232,6 @@ func attempts(h []Entry, ended bool) int {
 		case e.Outcome.Counts():
 			n++
 		}
-		st := stateOf(e.To)
 		over = st == Completed || st == Dead || e.Outcome == Succeeded
 	}
 	if over && !ended {

@@ -219,6 +219,9 @@ func TestAttempts(t *testing.T) {
 		{[]Entry{birth, ended(FailedOutcome, "failed"), {Event: EventMoved, To: "pending/20261123T180000.123456Z-5-x.json"}}, 1, 1},
 		{[]Entry{birth, {Event: EventCompacted, Attempt: 41, Dropped: 60}, ended(FailedOutcome, "failed")}, 42, 42},
 		{[]Entry{birth, {Event: EventCompacted, Attempt: 41}, retried, ended(FailedOutcome, "failed")}, 1, 1},
+		{[]Entry{birth, ended(FailedOutcome, "dead"), {Event: EventReplaced, To: "dead/20261123T180000.123456Z-5-x.json"}}, 0, 1},
+		{[]Entry{birth, ended(Succeeded, "completed"), {Event: EventAdopted, Life: "b", To: "completed/20261123T180000.123456Z-5-x.json"}}, 0, 1},
+		{[]Entry{birth, ended(Succeeded, "completed"), {Event: EventAdopted, Life: "b", To: "pending/20261123T180000.123456Z-5-x.json"}}, 0, 0},
 		{[]Entry{birth, ended(Succeeded, "")}, 0, 1}, // moved by a person while it ran
 	} {
 		if got := attempts(c.h, false); got != c.next {
@@ -296,7 +299,7 @@ func genHistory(t *rapid.T) []Entry {
 		h = append(h, rapid.SampledFrom([]Entry{
 			ended(FailedOutcome, "failed"), ended(TimedOut, "failed"), ended(Succeeded, "completed"), ended(FailedOutcome, "dead"),
 			ended(WorkerDied, "pending"), ended(WorkerLost, "pending"), ended(Interrupted, "pending"), ended(Succeeded, ""),
-			{Event: EventRetried}, {Event: EventMoved},
+			{Event: EventRetried}, {Event: EventMoved}, {Event: EventReplaced, To: "dead/20261123T180000.123456Z-5-x.json"},
 		}).Draw(t, "line"))
 	}
 	if rapid.Bool().Draw(t, "open") {

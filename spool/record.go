@@ -82,6 +82,9 @@ func (s *Spool) openRecord(path string) (*record, error) {
 		return nil, ErrDrop
 	}
 	lock, info, err := s.lockJob(path)
+	if errors.Is(err, errNotPlain) || notPlain(err) {
+		return nil, ErrDrop // whose adoption refuses it
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -222,7 +225,7 @@ func (r *record) write(b []byte, n int, known func()) error {
 func (r *record) replaceWith(history []Entry) error {
 	base, comma := r.dec.base()
 	data := newFile(base, comma, history)
-	f, err := r.s.replace(r.path, r.info, data, r.path)
+	f, err := r.s.replace(r.id, r.path, r.info, data, r.path)
 	if err != nil {
 		return err
 	}

@@ -218,7 +218,7 @@ func (r *record) replaceAway(e Entry, st State, n Name) error {
 	h := append([]Entry(nil), r.dec.history...)
 	h[len(h)-1] = merge(h[len(h)-1], e)
 	base, comma := r.dec.base()
-	f, err := r.s.replace(r.path, r.info, newFile(base, comma, h), string(st)+"/"+n.String())
+	f, err := r.s.replace(r.id, r.path, r.info, newFile(base, comma, h), string(st)+"/"+n.String())
 	if err != nil {
 		return err
 	}
@@ -282,7 +282,7 @@ func (s *Spool) forceRecover(id string) error {
 	}
 	st, to, h := s.forced(r)
 	base, comma := r.dec.base()
-	f, err := s.replace(p, info, newFile(base, comma, h), string(st)+"/"+to.String())
+	f, err := s.replace(id, p, info, newFile(base, comma, h), string(st)+"/"+to.String())
 	if err != nil {
 		return err
 	}

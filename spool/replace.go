@@ -9,13 +9,13 @@ import (
 
 // replace puts a new file with this content in the place of the job's file
 // old, which lies at from: the one way in which a job's content changes. The
-// new file takes the full name dest (a path in a state directory) and the id's
-// second name.
+// new file takes the full name dest (a path in a state directory, which may be
+// one that a person gave) and the second name of the id.
 //
 // The caller holds the lock of old (only a forced recovery does not), and gets
 // the new file, locked before anybody could see it. ErrGone: the name does not
 // mean old any more, and nothing has changed.
-func (s *Spool) replace(from string, old fsys.Info, content []byte, dest string) (fsys.File, error) {
+func (s *Spool) replace(id, from string, old fsys.Info, content []byte, dest string) (fsys.File, error) {
 	g, err := s.stage()
 	if err != nil {
 		return nil, err
@@ -24,7 +24,7 @@ func (s *Spool) replace(from string, old fsys.Info, content []byte, dest string)
 		_ = g.finish()
 		return nil, err
 	}
-	return g.replacement(content, dest)
+	return g.replacement(id, content, dest)
 }
 
 // take moves a file into the staging, where it keeps the path that it came
@@ -47,9 +47,8 @@ func (g *staging) take(from string, old fsys.Info) error {
 }
 
 // replacement writes the new file under its two names, commits, and finishes.
-func (g *staging) replacement(content []byte, dest string) (fsys.File, error) {
+func (g *staging) replacement(id string, content []byte, dest string) (fsys.File, error) {
 	s := g.s
-	id := stagedID(path.Base(dest))
 	second := g.path + "/new/ids/" + id + ".json"
 	s.madeDir(path.Dir(second))
 	s.madeDir(path.Dir(g.path + "/new/" + dest))

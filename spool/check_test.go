@@ -1,0 +1,139 @@
+package spool
+
+import (
+	"os"
+	"path"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Each invariant is violated on purpose, and Check says so by its number.
+// Where repair mends it, Check finds nothing afterwards.
+func TestCheckFinds(t *testing.T) {
+	for name, c := range map[string]struct {
+		inv   int
+		wreck func(b *bench, at string)
+		mends bool
+		text  string
+	}{
+		"format is gone":     {invSpool, func(b *bench, _ string) { b.rm("format") }, false, ""},
+		"others may write":   {invSpool, func(b *bench, _ string) { must(b.t, os.Chmod(b.dir, 0o777)) }, false, "others may write"},
+		"into a directory":   {invSpool, func(b *bench, _ string) { must(b.t, os.Chmod(b.at("dead"), 0o770)) }, false, "chmod 700"},
+		"no directory":       {invSpool, func(b *bench, _ string) { b.rm("logs") }, true, "missing"},
+		"a file for one":     {invSpool, func(b *bench, _ string) { b.rm("logs"); b.put("logs", "") }, false, "not a directory"},
+		"not whole":          {invWhole, func(b *bench, at string) { b.put(at, "{") }, false, "ends too early"},
+		"no job":             {invWhole, func(b *bench, at string) { b.put(at, `{"command":7}`) }, false, "must be a string"},
+		"a directory for it": {invWhole, func(b *bench, at string) { b.rm(at); b.rm(idPath("x")); must(b.t, os.Mkdir(b.at(at), 0o700)) }, false, "not a plain file"},
+		"a torn tail":        {invWhole, func(b *bench, at string) { b.put(at, strings.TrimSuffix(b.read(at), "]}\n")) }, true, "cut off"},
+		"in two places":      {invOnce, func(b *bench, at string) { must(b.t, os.Link(b.at(at), b.at("dead/"+path.Base(at)))) }, false, "the same id"},
+		"no second name":     {invSecond, func(b *bench, at string) { b.rm(idPath("x")) }, true, "is missing"},
+		"another second":     {invSecond, func(b *bench, at string) { b.exchangeFile(at, b.read(at)) }, true, "exchanged"},
+		"another id":         {invSecond, func(b *bench, at string) { b.put(at, strings.Replace(b.read(at), `"id":"x"`, `"id":"y"`, 1)) }, false, `says id "y"`},
+		"removed by hand":    {invOwned, func(b *bench, at string) { b.rm(at) }, true, "removed by hand"},
+		"dead worker":        {invRunning, func(b *bench, at string) { p := b.pool(); b.claim(p, "x"); b.kill(p) }, true, "worker is dead"},
+		"no claim":           {invRunning, func(b *bench, at string) { b.mvInto(at, Processing) }, true, "worker is dead"},
+		"an odd name":        {invNames, func(b *bench, at string) { b.put("dead/mine.json", jobText("y")) }, false, "left alone"},
+		"a claim's name":     {invNames, func(b *bench, at string) { b.put("dead/20201123T180000.123456Z-5-y@a-1-b.1.json", jobText("y")) }, false, "left alone"},
+		"a dead staging":     {invTmp, func(b *bench, _ string) { b.staged("y", true).dies() }, true, "dead process"},
+		"a dead pool's file": {invPools, func(b *bench, _ string) { b.kill(b.pool()) }, true, "dead pool"},
+		"the configuration":  {invConfig, func(b *bench, _ string) { b.put(configFile, `{"max_retries":"x","sync":"off"}`) }, false, "max_retries"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.unasked = true
+			at := b.enqueue("x")
+			b.clean()
+			c.wreck(b, at)
+			rep, err := b.Check(ctx, false)
+			must(t, err)
+			if v := violated(rep); len(v) != 1 || v[0] != c.inv {
+				t.Errorf("violated is %v; want %d\n%s", v, c.inv, findings(rep))
+			}
+			if !strings.Contains(findings(rep), c.text) {
+				t.Errorf("finds\n%s", findings(rep))
+			}
+			b.clk.add(time.Second)
+			rep, err = b.Check(ctx, true)
+			must(t, err)
+			if rep.OK() != c.mends {
+				t.Errorf("after a repair OK is %v\n%s", rep.OK(), findings(rep))
+			}
+			if c.mends {
+				b.clean()
+			}
+		})
+	}
+}
+
+// Worth knowing, but no violation.
+func TestCheckNotes(t *testing.T) {
+	b := newBench(t)
+	b.put("control/nobody.cancel", "")
+	b.put("pending/drop.json", `{"comm`)
+	b.mvInto(b.enqueue("x"), Dead)
+	rep, err := b.Check(ctx, false)
+	must(t, err)
+	notes := make(map[int]int)
+	for _, f := range rep.Findings {
+		if !f.Note {
+			t.Errorf("a violation: %+v", f)
+		}
+		notes[f.Invariant]++
+	}
+	if !rep.OK() || notes[invBelongs] != 1 || notes[invNames] != 2 || rep.Jobs != 1 {
+		t.Errorf("%d jobs\n%s", rep.Jobs, findings(rep))
+	}
+}
+
+// A violation that is gone when looked at again was none: a name was on its
+// way.
+func TestCheckLooksAgain(t *testing.T) {
+	b := newBench(t)
+	at := b.enqueue("x")
+	b.faults.before("list", "processing", func() error { b.mvInto(at, Held); return nil })
+	b.faults.before("list", "ids", func() error { return nil })
+	if rep, err := b.Check(ctx, false); err != nil || !rep.OK() {
+		t.Errorf("%v\n%s", err, findings(rep))
+	}
+	b.exchangeFile("held/"+path.Base(at), b.read("held/"+path.Base(at)))
+	b.faults.nth("list", "ids", 1, func() error { // between two passes
+		_, err := b.another().Check(ctx, true)
+		return err
+	})
+	if rep, err := b.Check(ctx, false); err != nil || !rep.OK() {
+		t.Errorf("%v\n%s", err, findings(rep))
+	}
+}
+
+// Check may run while pools do, and repair does not touch what lives.
+func TestCheckWhileItRuns(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	b.enqueue("x")
+	c := b.claim(p, "x")
+	g := b.staged("y", true)
+	rep, err := b.Check(ctx, true)
+	if err != nil || !rep.OK() || len(rep.Findings) != 0 {
+		t.Errorf("%v\n%s", err, findings(rep))
+	}
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
+	must(t, g.commit(false))
+	must(t, g.finish())
+	b.wantState("y", Pending)
+}
+
+// Repair removes nothing that holds a job: a copy beside the job is refused,
+// byte for byte.
+func TestRepairRemovesNoJob(t *testing.T) {
+	b := newBench(t)
+	at := b.enqueue("x")
+	data := b.read(at)
+	b.cp(at, "completed/"+path.Base(at))
+	rep, err := b.Check(ctx, true)
+	must(t, err)
+	b.wantState("x", Pending)
+	if !rep.OK() || b.only(Pending) != at || b.read(b.only(Dead)) != data {
+		t.Errorf("%s\n%s", findings(rep), b.tree())
+	}
+}

@@ -1,0 +1,168 @@
+package spool
+
+import (
+	"context"
+	"os"
+	"path"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// wantHint waits for a hint of a path, or one that means anywhere.
+func wantHint(t *testing.T, w *Watcher, p string) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	for {
+		select {
+		case h := <-w.Hints():
+			if h.Path == p || h.Path == "" {
+				return
+			}
+		case <-deadline:
+			t.Fatalf("no hint of %q", p)
+		}
+	}
+}
+
+func newWatch(t *testing.T, b *bench) *Watcher {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("no events are used here")
+	}
+	w, err := b.Watch(ctx)
+	must(t, err)
+	t.Cleanup(func() { _ = w.Close() })
+	if !w.Native() && !b.network {
+		t.Skip(w.Reason())
+	}
+	return w
+}
+
+func TestWatch(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	w := newWatch(t, b)
+	at := b.enqueue("x")
+	wantHint(t, w, at)
+	b.settle(b.claim(p, "x"), Result{Outcome: FailedOutcome, RetryAt: b.clk.now()}, Failed)
+	wantHint(t, w, b.path("x"))
+	b.put("outside.json", `{"command":"true"}`)
+	b.mv("outside.json", "pending/moved.json")
+	wantHint(t, w, "pending/moved.json")
+	b.put("pending/copied.json", `{"command":"true"}`)
+	wantHint(t, w, "pending/copied.json")
+	b.put("control/x.cancel", "")
+	wantHint(t, w, "control/x.cancel")
+	must(t, b.Pause())
+	wantHint(t, w, "paused")
+	must(t, b.Resume())
+	wantHint(t, w, "paused")
+	must(t, b.SetConfig("max_retries", "4"))
+	wantHint(t, w, configFile)
+	q := b.pool()
+	wantHint(t, w, workerPath(q.Name()))
+	must(t, q.Leave())
+	wantHint(t, w, workerPath(q.Name()))
+	b.rm("control/x.cancel")
+}
+
+// The last write of a slow writer is an event of its own: the name was there
+// before.
+func TestWatchSeesASlowWriter(t *testing.T) {
+	b := newBench(t)
+	w := newWatch(t, b)
+	f, err := os.Create(b.at("pending/slow.json"))
+	must(t, err)
+	wantHint(t, w, "pending/slow.json")
+	for _, part := range []string{`{"command":`, `"true"}`} {
+		_, err = f.WriteString(part)
+		must(t, err)
+		wantHint(t, w, "pending/slow.json")
+	}
+	must(t, f.Close())
+}
+
+// What lands in an overflow directory is in the state, and is seen.
+func TestWatchOverflow(t *testing.T) {
+	b := newBench(t)
+	w := newWatch(t, b)
+	at := b.enqueue("x")
+	wantHint(t, w, at)
+	to := "pending/1/" + path.Base(at)
+	b.mv(at, to)
+	wantHint(t, w, "") // list again: names may have come before the watch
+	h := "held/" + path.Base(at)
+	wait(t, "a hint from pending/1", func() bool {
+		b.mv(to, h)
+		b.mv(h, to)
+		for {
+			select {
+			case hint := <-w.Hints():
+				if hint.Path == to {
+					return true
+				}
+			case <-time.After(10 * time.Millisecond):
+				return false
+			}
+		}
+	})
+}
+
+// A directory that was exchanged is watched again.
+func TestWatchComesBack(t *testing.T) {
+	b := newBench(t)
+	w := newWatch(t, b)
+	must(t, os.RemoveAll(b.at("pending")))
+	must(t, os.Mkdir(b.at("pending"), 0o700))
+	wantHint(t, w, "")
+	wait(t, "a hint from the new directory", func() bool {
+		b.put("pending/x.json", `{"command":"true"}`)
+		b.rm("pending/x.json")
+		select {
+		case h := <-w.Hints():
+			return h.Path == "pending/x.json"
+		case <-time.After(10 * time.Millisecond):
+			return false
+		}
+	})
+}
+
+// More hints than anybody reads are told as one, and block nobody.
+func TestWatchOverrun(t *testing.T) {
+	b := newBench(t)
+	w := newWatch(t, b)
+	for range 2 * hintBuffer {
+		b.put("control/x.cancel", "")
+		b.rm("control/x.cancel")
+	}
+	wait(t, "one that means anywhere", func() bool {
+		for {
+			select {
+			case h := <-w.Hints():
+				if h.Path == "" {
+					return true
+				}
+			default:
+				return false
+			}
+		}
+	})
+}
+
+func TestWatchEnds(t *testing.T) {
+	b := newBench(t)
+	w := newWatch(t, b)
+	must(t, w.Close())
+	must(t, w.Close())
+	c, cancel := context.WithCancel(ctx)
+	w, err := b.Watch(c)
+	must(t, err)
+	cancel()
+	select {
+	case <-w.done:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it goes on")
+	}
+	must(t, w.Close())
+}
