@@ -19,7 +19,7 @@ func TestDrainWaitsForWhatIsDueLater(t *testing.T) {
 		s := newSpool(t)
 		enqueue(t, s, `{"id":"later","kind":"k","delay":"1h"}`)
 		enqueue(t, s, `{"id":"held","kind":"k"}`)
-		if err := os.Mkdir(s.Dir()+"/held", 0o700); err != nil {
+		if err := os.MkdirAll(s.Dir()+"/held", 0o700); err != nil {
 			t.Fatal(err)
 		}
 		file := job(t, s, "held").File

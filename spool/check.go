@@ -148,6 +148,7 @@ func (c *checker) frame() error {
 	for _, d := range directories {
 		info, err := c.s.fs.Lstat(d)
 		switch {
+		case err != nil && d == string(Held): // made when first needed
 		case err != nil:
 			c.add(invSpool, d, "", "the directory is missing; \"queuectl check --repair\" makes it")
 		case !info.Mode.IsDir():

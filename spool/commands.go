@@ -96,12 +96,21 @@ func (s *Spool) freeRunning(ctx context.Context, o orphan) error {
 
 // busyWith says who keeps a job locked.
 func (s *Spool) busyWith(id string) error {
-	if p, _, err := s.locate(id); err == nil {
-		if w := s.WaitingFor(p); w != nil {
-			return &busyError{w.Reason}
+	p, _, err := s.locate(id)
+	if err != nil {
+		return err
+	}
+	if w := s.WaitingFor(p); w != nil {
+		return &busyError{w.Reason}
+	}
+	if dec, info, err := s.peek(p); err == nil {
+		if last := lastAttempt(dec.history); last != nil {
+			if who, pid := s.heldBy(info, last); pid != 0 {
+				return &busyError{"is locked: " + who + " still lives"}
+			}
 		}
 	}
-	return &busyError{"is being worked on by another process; try again"}
+	return &busyError{"is being worked on by another process"}
 }
 
 type busyError struct{ msg string }

@@ -20,7 +20,7 @@ type race struct {
 	setup    func(a []*actor) // what the processes have done before
 	acts     []func(a *actor) error
 	switches int
-	kill     bool                    // the first one is also killed before each of its steps
+	kill     bool                    // the first one is also killed before each step that changes anything
 	then     func(o *outcomes)       // while the processes live
 	want     func(o *outcomes) []int // files at the end; one, where nil
 	rest     func(o *outcomes)       // after all have died and all jobs have run
@@ -60,8 +60,18 @@ func (o *outcomes) losers(allowed ...error) {
 	}
 }
 
+// changes reports whether a step may change the disk. Between two that do, it
+// is the same where a process is killed.
+func changes(op string) bool {
+	switch op {
+	case "mkdir", "link", "rename", "renamenoreplace", "unlink", "rmdir", "write", "truncate":
+		return true
+	}
+	return false
+}
+
 // once runs the race in one order. With n it kills the first process before
-// its n-th step, and returns false where it has fewer.
+// its n-th step that changes anything, and returns false where it has fewer.
 func (r race) once(base *world, choose func(simfs.Turn) int, n int) (stopped bool) {
 	w := base.clone()
 	o := &outcomes{world: w, errs: make([]error, len(r.acts))}
@@ -76,7 +86,7 @@ func (r race) once(base *world, choose func(simfs.Turn) int, n int) (stopped boo
 	steps := 0
 	w.Hook = func(st simfs.Step) {
 		log = append(log, st.String())
-		if st.Process == o.actors[0].p {
+		if st.Process == o.actors[0].p && changes(st.Op) {
 			if steps++; steps == n {
 				o.killed = true
 				st.Process.Kill()
@@ -216,11 +226,16 @@ func person(do func(a *actor) error) func(a *actor) error {
 	}
 }
 
-// mv moves the job into a state by hand.
+// mv moves the job into a state by hand, under its own name.
 func mv(st State) func(a *actor) error {
 	return person(func(a *actor) error {
 		for _, from := range a.w.files() {
-			return a.p.Rename(from, string(st)+"/"+path.Base(from))
+			name := path.Base(from)
+			if n, ok := ParseName(name); ok && st != Pending {
+				n.Pool, n.Claim = "", 0
+				name = n.String()
+			}
+			return a.p.Rename(from, string(st)+"/"+name)
 		}
 		return nil
 	})
@@ -285,7 +300,7 @@ func TestRaceEnqueue(t *testing.T) {
 		},
 		race{
 			name: "and the adoption of an exchanged file of the same id",
-			base: exchanged(Pending).base,
+			base: exchanged(Pending).base, kill: true,
 			acts: []func(*actor) error{
 				func(a *actor) error { return adopted(a, a.w.placesOf("job")[0]) },
 				enqueueJob,
@@ -533,6 +548,18 @@ func TestRaceCommands(t *testing.T) {
 				}
 			},
 			want: noneOrOne,
+		},
+		race{
+			name: "a replacement and a hand move",
+			base: func(w *world) {
+				pending(w)
+				w.editInPlace("job")
+			},
+			acts: []func(*actor) error{
+				func(a *actor) error { _, err := a.openRecord(a.at("job")); return err },
+				mv(Held),
+			},
+			then: func(o *outcomes) { o.losers(ErrGone) },
 		},
 		race{name: "two deletes", base: done, acts: []func(*actor) error{del, del}, then: either, want: func(*outcomes) []int { return []int{0} }},
 		race{

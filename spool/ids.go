@@ -69,7 +69,7 @@ func stagingOf(p string) string {
 type busyID struct{ id string }
 
 func (e *busyID) Error() string {
-	return "id \"" + e.id + "\" is just being used by another process; try again"
+	return "id \"" + e.id + "\" is just being used by another process"
 }
 func (e *busyID) Is(target error) bool { return target == ErrBusy }
 

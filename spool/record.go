@@ -236,7 +236,9 @@ func (r *record) replaceWith(history []Entry) error {
 	if r.info, err = f.Stat(); err != nil {
 		return err
 	}
-	if r.rw, err = r.s.fs.Open(r.path, os.O_RDWR); err != nil {
+	if r.rw, err = r.s.fs.Open(r.path, os.O_RDWR); elsewhere(err) {
+		return ErrGone
+	} else if err != nil {
 		return err
 	}
 	if info, err := r.rw.Stat(); err != nil || !info.Same(r.info) {

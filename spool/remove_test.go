@@ -122,12 +122,14 @@ func TestSecondNameOfAnother(t *testing.T) {
 	at := b.enqueue("x")
 	r, err := b.openRecord(at)
 	must(t, err)
+	must(t, os.Link(b.at(at), b.at("mine.json"))) // so that one name is left
 	b.exchangeFile(idPath("x"), b.read(at))
 	wantErr(t, r.remove(), ErrGone)
 	r.close()
 	if !b.there(idPath("x")) {
 		t.Error("another file's second name was removed")
 	}
+	b.rm("mine.json")
 	b.leave(invOwned)
 }
 

@@ -18,10 +18,10 @@ import (
 // formatVersion is the number in the file "format". A higher one is refused.
 const formatVersion = 1
 
-// directories of a spool that are made with it. "held" and the directories
-// below ids and logs are made when first needed.
+// directories of a spool that are made with it. Those below ids and logs
+// are made when first needed, as is every other that a person has removed.
 var directories = []string{
-	string(Pending), string(Processing), string(Failed), string(Completed), string(Dead),
+	string(Pending), string(Processing), string(Failed), string(Completed), string(Dead), string(Held),
 	"ids", "logs", "tmp", "workers", "control",
 }
 
@@ -201,7 +201,7 @@ func (s *Spool) create() error {
 
 // onlyOurs refuses to make a spool of a directory that holds other things.
 func (s *Spool) onlyOurs() error {
-	known := map[string]bool{"held": true, "config.json": true, "paused": true, "format": true, "lost+found": true}
+	known := map[string]bool{"config.json": true, "paused": true, "format": true, "lost+found": true}
 	for _, d := range directories {
 		known[d] = true
 	}

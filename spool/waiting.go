@@ -40,15 +40,20 @@ func (s *Spool) waitingFor(p string, n Name, dec *decoded, info fsys.Info) *Wait
 	if !errors.Is(err, ErrHeld) {
 		return nil
 	}
-	pid := s.sys.holder(info)
-	who := "a process of its last attempt"
-	if pid != 0 {
-		who = fmt.Sprintf("process %d of its last attempt", pid)
-	} else if s.sys.groupAlive(last.PID, last.PIDStart) {
-		pid = last.PID
-		who = fmt.Sprintf("process %d of its last attempt", pid)
-	}
+	who, pid := s.heldBy(info, last)
 	return &Waiting{PID: pid, Reason: fmt.Sprintf("%s still lives; it runs again when that has ended, or after \"queuectl recover --force %s\"", who, n.ID)}
+}
+
+// heldBy names the process that an attempt has left behind with the lock.
+func (s *Spool) heldBy(info fsys.Info, last *Entry) (who string, pid int) {
+	pid = s.sys.holder(info)
+	if pid == 0 && s.sys.groupAlive(last.PID, last.PIDStart) {
+		pid = last.PID
+	}
+	if pid == 0 {
+		return "a process of its last attempt", 0
+	}
+	return fmt.Sprintf("process %d of its last attempt", pid), pid
 }
 
 // groupWaits is for a job in processing/ whose lock is free although its

@@ -179,7 +179,7 @@ func (b *bench) sh(script string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// A job is what tests enqueue; command finds the bench's directory in $D.
+// A job is what tests enqueue; commands find the bench's directory in $D.
 type job map[string]any
 
 func (b *bench) encode(j job) string {
@@ -294,7 +294,7 @@ func (b *bench) count(state string) int {
 	return len(entries)
 }
 
-// show is what "show --json" prints.
+// shown is what "show --json" prints, as far as tests look at it.
 type shown struct {
 	ID, State, File string
 	Attempts        int
@@ -324,7 +324,7 @@ func (b *bench) decode(text string, to any) {
 	}
 }
 
-// problem is the entry of status for a job, nil where there is none.
+// problem is the entry of status for a job; its reason is "" where there is none.
 func (b *bench) problem(id string) (reason string, pid int) {
 	b.Helper()
 	var s struct {

@@ -652,4 +652,3 @@ func TestMvProcessingToPending(t *testing.T) {
 		t.Errorf("effects: %s", b.read("effects"))
 	}
 }
-

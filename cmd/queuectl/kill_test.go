@@ -21,7 +21,7 @@ import (
 // tests. What it took is logged.
 const soon = 3 * time.Second
 
-// hold is how programs that are not a shell go on until the file go is there.
+// python is held for programs in that language.
 const python = `import os, subprocess, sys, time
 def note(word):
     with open(os.environ["D"] + "/effects", "a") as f:
@@ -100,7 +100,7 @@ func TestKillPoolAlone(t *testing.T) {
 }
 
 // stillWaits demands that a recovery leaves the job alone, and that status,
-// show and check say why, with one of these pids.
+// show and check say why, with one of these pids or that of a child.
 func (b *bench) stillWaits(id string, pids ...int) {
 	b.Helper()
 	for range 3 {
@@ -113,7 +113,7 @@ func (b *bench) stillWaits(id string, pids ...int) {
 	}
 	is := func(pid int) bool {
 		for _, p := range pids {
-			if p == pid {
+			if p == pid || isChild(pid, p) {
 				return true
 			}
 		}
@@ -308,9 +308,9 @@ func TestTimeoutWithEscapee(t *testing.T) {
 			pid, _ := strconv.Atoi(b.lines("escaped")[0][2])
 			b.await("X", "failed")
 			b.groupEnds(leader)
-			if s := b.show("X"); s.WaitingFor == nil || !strings.Contains(s.WaitingFor.Reason, "recover --force X") ||
-				s.WaitingFor.PID != pid && !isChild(s.WaitingFor.PID, pid) {
-				t.Errorf("show: %+v, want pid %d", s.WaitingFor, pid)
+			w := b.show("X").WaitingFor
+			if w == nil || !strings.Contains(w.Reason, "recover --force X") || w.PID != pid && !isChild(w.PID, pid) {
+				t.Errorf("show: %+v, want pid %d", w, pid)
 			}
 			b.till("status names it", func() bool {
 				reason, p := b.problem("X")

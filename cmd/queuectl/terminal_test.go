@@ -131,8 +131,20 @@ func TestOutputThatCannotBeWritten(t *testing.T) {
 	u := newTerminal(t)
 	u.run(exitDone, "enqueue", "--id", "a", "--", "true")
 	for _, args := range [][]string{
-		{}, {"--help"}, {"version"}, {"status"}, {"list"}, {"list", "--json"}, {"show", "a"}, {"show", "a", "--json"},
-		{"config", "list"}, {"config", "get", "sync"}, {"check"}, {"completion", "bash"}, {"cancel", "a"}, {"dlq", "list"},
+		{},
+		{"--help"},
+		{"version"},
+		{"status"},
+		{"list"},
+		{"list", "--json"},
+		{"show", "a"},
+		{"show", "a", "--json"},
+		{"config", "list"},
+		{"config", "get", "sync"},
+		{"check"},
+		{"completion", "bash"},
+		{"cancel", "a"},
+		{"dlq", "list"},
 	} {
 		u.Out, u.Err = full{}, io.Discard
 		if got := run(context.Background(), u.env, args); got != exitFailed {
