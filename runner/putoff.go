@@ -54,6 +54,15 @@ func decide(err error) claimError {
 	return ofThisFile
 }
 
+// refusal is why a file was refused, without its name.
+func refusal(err error) string {
+	var r *spool.RefusedError
+	if errors.As(err, &r) {
+		return r.Reason
+	}
+	return err.Error()
+}
+
 // heldLong is from when on a held lock is a problem that status shows.
 const heldLong = time.Second
 
@@ -133,7 +142,7 @@ func (d *dispatcher) tryFailed(it *item, err error) {
 	case isUnfinished:
 		d.unfinished(it)
 	case isRefused:
-		d.log.Warn("refused", "name", it.base, "reason", err)
+		d.log.Warn("refused", "name", it.base, "reason", refusal(err))
 		d.order.forget(it)
 		d.noProblem(it)
 	case isOfAll:

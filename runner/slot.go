@@ -22,10 +22,9 @@ type attempt struct {
 
 // A report is how an attempt ended.
 type report struct {
-	refused   error       // by Claim: nothing was claimed
-	unstarted error       // why it was given back: no fault of the job
-	unable    string      // why this pool cannot run the job, which was given back
-	state     spool.State // where the job is now
+	refused   error  // by Claim: nothing was claimed
+	unstarted error  // why it was given back: no fault of the job
+	unable    string // why this pool cannot run the job, which was given back
 	path      string
 	err       error // of the settle
 }
@@ -244,7 +243,7 @@ func (a *attempt) log(l slog.Level, msg string, c *spool.Claim, more ...any) {
 	if !a.d.log.Enabled(context.Background(), l) {
 		return
 	}
-	a.d.log.Log(context.Background(), l, msg, append([]any{"id", c.ID, "attempt", c.Attempt}, more...)...)
+	a.d.log.Log(context.Background(), l, msg, append([]any{"id", c.ID, "attempt", c.Attempt, "max_retries", c.MaxRetries}, more...)...)
 }
 
 func closed(ch <-chan struct{}) bool {

@@ -371,7 +371,7 @@ func (s *Spool) bury(p, why string) error {
 	if err != nil {
 		return err
 	}
-	return fmt.Errorf("%s: %w: %s", strconv.Quote(base), ErrRefused, why)
+	return &RefusedError{Name: base, Reason: oneLine(why)}
 }
 
 const refusedPrefix = "refused "

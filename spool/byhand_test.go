@@ -229,6 +229,18 @@ func TestCopyOfACompletedJob(t *testing.T) {
 	}
 }
 
+// Also where X has a name of a person's own: it is one inode with its id's
+// second name.
+func TestCopyOfAMovedJob(t *testing.T) {
+	b := newBench(t)
+	at := b.enqueue("x")
+	data := b.read(at)
+	b.mv(at, "pending/mine.json")
+	b.put(at, data)
+	b.refuse(at, `id "x" is taken`)
+	b.adopt("pending/mine.json", "x")
+}
+
 // sed -i, jq … > t && mv t, vim: in pending/, failed/ and held/ a pool adopts
 // the new file under the same id, with its history and count.
 func TestExchangeByHand(t *testing.T) {

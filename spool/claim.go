@@ -3,7 +3,6 @@ package spool
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path"
 	"strconv"
@@ -133,7 +132,7 @@ func (s *Spool) unreadable(p string, err error) error {
 	if _, err := s.moveTo(p, Dead, Name{Time: s.sys.now(), Priority: n.Priority, ID: n.ID}); err != nil {
 		return err
 	}
-	return fmt.Errorf("job %q: %w: %w", n.ID, ErrRefused, err)
+	return &RefusedError{Name: path.Base(p), Reason: oneLine(err.Error())}
 }
 
 // Adopt makes a job of the dropped file at path and returns where it waits.

@@ -327,9 +327,9 @@ func TestClaimOfAnUnreadableJob(t *testing.T) {
 func TestClaimOfAJobRewrittenInPlace(t *testing.T) {
 	b := newBench(t)
 	p := b.pool()
-	from := b.enqueue("x")
+	b.enqueue("x")
 	b.settle(b.claim(p, "x"), Result{Outcome: FailedOutcome, RetryAt: b.clk.now()}, Failed)
-	from = b.path("x")
+	from := b.path("x")
 	life, _ := lifeOf(b.job("x").History)
 	b.put(from, strings.ReplaceAll(strings.Replace(b.read(from), "true", "echo edited", 1), "\n", " "))
 	c := b.claim(p, "x")

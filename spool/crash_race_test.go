@@ -229,15 +229,16 @@ func person(do func(a *actor) error) func(a *actor) error {
 // mv moves the job into a state by hand, under its own name.
 func mv(st State) func(a *actor) error {
 	return person(func(a *actor) error {
-		for _, from := range a.w.files() {
-			name := path.Base(from)
-			if n, ok := ParseName(name); ok && st != Pending {
-				n.Pool, n.Claim = "", 0
-				name = n.String()
-			}
-			return a.p.Rename(from, string(st)+"/"+name)
+		files := a.w.files()
+		if len(files) == 0 {
+			return nil
 		}
-		return nil
+		name := path.Base(files[0])
+		if n, ok := ParseName(name); ok && st != Pending {
+			n.Pool, n.Claim = "", 0
+			name = n.String()
+		}
+		return a.p.Rename(files[0], string(st)+"/"+name)
 	})
 }
 

@@ -2,7 +2,6 @@ package spool
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -16,7 +15,10 @@ import (
 // configured sync level says. An error means that there is no such job, except
 // where it says otherwise.
 func (s *Spool) Enqueue(ctx context.Context, j Job) (string, error) {
-	data, err := json.Marshal(j)
+	if err := j.validUTF8(); err != nil {
+		return "", err
+	}
+	data, err := j.MarshalJSON()
 	if err != nil {
 		return "", err
 	}

@@ -328,19 +328,15 @@ func TestOrphanIDIsFree(t *testing.T) {
 func TestOrphanLooksTwice(t *testing.T) {
 	b := newBench(t)
 	p := b.enqueue("x")
-	// sed -i: both names have a link count of 1
-	b.exchangeFile(p, b.read(p))
-	b.faults.before("list", "processing", func() error {
-		b.mv(p, "held/"+path.Base(p)) // pending was listed, but held comes after
-		return nil
-	})
+	b.exchangeFile(p, b.read(p)) // sed -i: both names have a link count of 1
+	held := b.mvInto(p, Held)
 	b.faults.before("list", "held", func() error {
-		b.mv("held/"+path.Base(p), p)
+		b.mv(held, p) // pending/ has been listed by now
 		return nil
 	})
 	_, err := b.EnqueueJSON(ctx, []byte(jobText("x")))
 	wantErr(t, err, ErrTaken)
-	if !b.there(idPath("x")) {
+	if !b.there(idPath("x")) || !b.faults.spent() {
 		t.Error("the second name of a job was removed")
 	}
 	b.adopt(p, "x")

@@ -45,6 +45,17 @@ func (e *TakenError) Error() string {
 // Is makes it an ErrTaken.
 func (e *TakenError) Is(target error) bool { return target == ErrTaken }
 
+// A RefusedError says why a file was moved to dead/.
+type RefusedError struct {
+	Name   string // of the file
+	Reason string
+}
+
+func (e *RefusedError) Error() string { return fmt.Sprintf("%q was refused: %s", e.Name, e.Reason) }
+
+// Is makes it an ErrRefused.
+func (e *RefusedError) Is(target error) bool { return target == ErrRefused }
+
 // A SpoolError says why a spool cannot be used, and the way out.
 type SpoolError struct {
 	Dir, Reason, Hint string

@@ -452,16 +452,6 @@ func (b *bench) kill(p *Pool) {
 	clear(p.held)
 }
 
-// killSpool does the same to an enqueuer.
-func (b *bench) killSpool(s *Spool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.single != nil {
-		_ = s.single.dir.Close()
-		s.single = nil
-	}
-}
-
 func (b *bench) recover() RecoverReport {
 	b.t.Helper()
 	rep, err := b.Recover(ctx)

@@ -3,7 +3,6 @@ package spool
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"os"
 	"reflect"
 	"strings"
@@ -79,7 +78,7 @@ func TestAppendIsReadBack(t *testing.T) {
 		}
 		d, err := decodeJob(file, testMax)
 		must(t, err)
-		if got, want := fmt.Sprintf("%s", line2(d.history)), fmt.Sprintf("%s", line2(want)); got != want {
+		if got, want := string(line2(d.history)), string(line2(want)); got != want {
 			t.Fatalf("history is\n%s\nwant\n%s", got, want)
 		}
 	}

@@ -260,13 +260,13 @@ func (s *Spool) Counts() (map[State]int, error) {
 
 // A PoolInfo is one living pool.
 type PoolInfo struct {
-	Name      string    `json:"name"`
-	Host      string    `json:"host"`
-	PID       int       `json:"pid"`
-	Slots     int       `json:"slots"`
-	Busy      int       `json:"busy"`
-	StartedAt time.Time `json:"started_at"`
-	Stopping  bool      `json:"stopping"`
+	Name      string `json:"name"`
+	Host      string `json:"host"`
+	PID       int    `json:"pid"`
+	Slots     int    `json:"slots"`
+	Busy      int    `json:"busy"`
+	StartedAt Stamp  `json:"started_at"`
+	Stopping  bool   `json:"stopping"`
 }
 
 // Pools lists the pools that live.
@@ -290,7 +290,7 @@ func (s *Spool) Pools() ([]PoolInfo, error) {
 		}
 		pools = append(pools, PoolInfo{
 			Name: name, Host: f.Host, PID: f.PID, Slots: f.Slots, Busy: busy[name],
-			StartedAt: f.StartedAt, Stopping: f.Stopping,
+			StartedAt: Stamp{f.StartedAt}, Stopping: f.Stopping,
 		})
 	}
 	return pools, nil
@@ -302,8 +302,8 @@ type Status struct {
 	Paused    bool          `json:"paused"`
 	Jobs      map[State]int `json:"jobs"`
 	Pools     []PoolInfo    `json:"pools"`
-	OldestDue *time.Time    `json:"oldest_due"` // of what waits and could run now
-	NextDue   *time.Time    `json:"next_due"`   // of what waits for its time
+	OldestDue *Stamp        `json:"oldest_due"` // of what waits and could run now
+	NextDue   *Stamp        `json:"next_due"`   // of what waits for its time
 	Problems  []Problem     `json:"problems"`
 }
 
@@ -356,12 +356,7 @@ func (s *Spool) dues(st *Status) error {
 			return err
 		}
 	}
-	if !oldest.IsZero() {
-		st.OldestDue = &oldest
-	}
-	if !next.IsZero() {
-		st.NextDue = &next
-	}
+	st.OldestDue, st.NextDue = stampOrNull(oldest), stampOrNull(next)
 	return nil
 }
 

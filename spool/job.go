@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // A Job is what a user asks for. Exactly one of Command, Argv and Kind is set.
@@ -66,6 +68,29 @@ func (j Job) MarshalJSON() ([]byte, error) {
 		RunAt: timeText(j.RunAt), Delay: durationText(j.Delay), Timeout: durationText(j.Timeout),
 		Cwd: j.Cwd, Env: j.Env, CreatedAt: timeText(j.CreatedAt),
 	})
+}
+
+// validUTF8 refuses what JSON cannot hold as it is: another command would run.
+func (j *Job) validUTF8() error {
+	bad := func(member, s string) error {
+		if utf8.ValidString(s) {
+			return nil
+		}
+		return &InvalidError{Member: member, Reason: fmt.Sprintf("holds bytes that are not UTF-8: %q", s)}
+	}
+	errs := []error{bad("id", j.ID), bad("command", j.Command), bad("kind", j.Kind), bad("cwd", j.Cwd)}
+	for _, a := range j.Argv {
+		errs = append(errs, bad("argv", a))
+	}
+	for k, v := range j.Env {
+		errs = append(errs, bad("env", k+"="+v))
+	}
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func timeText(t time.Time) string {

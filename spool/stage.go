@@ -80,19 +80,6 @@ func (s *Spool) lockDir(path string) (fsys.File, error) {
 	return nil, nil
 }
 
-// write stages a file and makes its content durable where sync says so.
-func (g *staging) write(name string, data []byte, sync bool) (err error) {
-	f, err := g.s.fs.Open(g.path+"/"+name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err = f.WriteAt(data, 0); err == nil && sync {
-		err = g.s.group.sync(f)
-	}
-	return err
-}
-
 // commit makes what is staged final: from here on everybody rolls it forward.
 func (g *staging) commit(sync bool) error {
 	if err := g.s.fs.RenameNoReplace(g.path, g.path+committed); err != nil {

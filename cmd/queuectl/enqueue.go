@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -185,9 +184,6 @@ func (o *enqueueOptions) program(cmd *cobra.Command, argv []string) error {
 	if j.Env, err = environment(o.env); err != nil {
 		return err
 	}
-	if err := allUTF8(j); err != nil {
-		return err
-	}
 	return o.enqueue(cmd, func(ctx context.Context, s *spool.Spool) ([]string, error) {
 		id, err := s.Enqueue(ctx, j)
 		return []string{id}, jobIs(err)
@@ -204,27 +200,6 @@ func (o *enqueueOptions) workDir() (string, error) {
 		return "", fmt.Errorf("the present directory: %w; name one with --cwd", err)
 	}
 	return filepath.Join(wd, o.cwd), nil
-}
-
-// allUTF8 refuses what JSON cannot hold as it is: another command would run.
-func allUTF8(j spool.Job) error {
-	bad := func(member, s string) error {
-		if utf8.ValidString(s) {
-			return nil
-		}
-		return &spool.InvalidError{Member: member, Reason: fmt.Sprintf("holds bytes that are not UTF-8: %q", s)}
-	}
-	for _, a := range j.Argv {
-		if err := bad("argv", a); err != nil {
-			return err
-		}
-	}
-	for k, v := range j.Env {
-		if err := bad("env", k+"="+v); err != nil {
-			return err
-		}
-	}
-	return bad("cwd", j.Cwd)
 }
 
 func environment(pairs []string) (map[string]string, error) {

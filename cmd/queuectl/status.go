@@ -55,10 +55,10 @@ func (o *statusOptions) print(st *spool.Status) error {
 		t.add(cell{text: string(state)}, n)
 	}
 	if st.OldestDue != nil {
-		t.row("oldest due", when(*st.OldestDue, now))
+		t.row("oldest due", when(st.OldestDue.Time, now))
 	}
 	if st.NextDue != nil {
-		t.row("next due", when(*st.NextDue, now))
+		t.row("next due", when(st.NextDue.Time, now))
 	}
 	if st.Paused {
 		t.add(cell{text: "paused"}, cell{`yes; "queuectl resume" ends it`, "33"})

@@ -60,7 +60,7 @@ func (o *workerListOptions) run(cmd *cobra.Command) error {
 }
 
 func poolRow(p spool.PoolInfo, now time.Time) []string {
-	started := when(p.StartedAt, now)
+	started := when(p.StartedAt.Time, now)
 	if p.Stopping {
 		started += ", stopping"
 	}
