@@ -24,6 +24,7 @@ func TestCommandOutcomes(t *testing.T) {
 		{"ok", `"command":"true"`, spool.Completed, spool.Succeeded, ""},
 		{"argv", `"argv":["sh","-c","exit 0"]`, spool.Completed, spool.Succeeded, ""},
 		{"relative", `"argv":["./prog"],"cwd":"` + dir + `"`, spool.Dead, spool.FailedOutcome, `command "./prog" not found`},
+		{"cwd", `"command":"[ $(pwd) = ` + dir + ` ]","cwd":"` + dir + `"`, spool.Completed, spool.Succeeded, ""},
 		{"exit", `"command":"exit 3"`, spool.Dead, spool.FailedOutcome, "exit status 3"},
 		{"signal", `"command":"kill -SEGV $$"`, spool.Dead, spool.FailedOutcome, "killed by SIGSEGV"},
 		{"unknown", `"command":"no-such-command"`, spool.Dead, spool.FailedOutcome, "exit status 127 (command not found)"},
@@ -89,15 +90,19 @@ func TestOutputAndRetries(t *testing.T) {
 func TestEnvironment(t *testing.T) {
 	s := newSpool(t)
 	cwd := t.TempDir()
-	enqueue(t, s, `{"id":"a","command":"env; pwd","cwd":%q,"env":{"B":"job","C":"job","QUEUECTL_JOB_ID":"mine"},"max_retries":7}`, cwd)
+	enqueue(t, s, `{"id":"a","argv":["env"],"cwd":%q,"env":{"B":"job","C":"job","QUEUECTL_JOB_ID":"mine"},"max_retries":7}`, cwd)
 	drained(t, s, Options{Commands: true, Environ: []string{"PATH=" + os.Getenv("PATH"), "A=old", "A=pool", "B=pool", "QUEUECTL_ATTEMPT=9"}})
 	text := "\n" + logOf(t, job(t, s, "a"))
 	for _, want := range []string{
 		"A=pool", "B=job", "C=job", "QUEUECTL_JOB_ID=a", "QUEUECTL_ATTEMPT=1", "QUEUECTL_MAX_RETRIES=7",
-		"QUEUECTL_SPOOL=" + s.Dir(), "PWD=" + cwd, cwd,
+		"QUEUECTL_SPOOL=" + s.Dir(), "PWD=" + cwd,
 	} {
 		if strings.Count(text, "\n"+want+"\n") != 1 {
 			t.Errorf("not once %q in:%s", want, text)
+		}
+		name, _, _ := strings.Cut(want, "=")
+		if strings.Count(text, "\n"+name+"=") != 1 {
+			t.Errorf("%s is set several times in:%s", name, text)
 		}
 	}
 	file := text[strings.Index(text, "QUEUECTL_JOB_FILE=")+len("QUEUECTL_JOB_FILE="):]

@@ -43,6 +43,7 @@ type dispatcher struct {
 	running map[*attempt]struct{}
 	busy    int // attempts
 	adopts  int // adoptions at work
+	lookups int // of who holds a lock
 	scanAt  time.Time
 	stop    stopState
 
@@ -254,7 +255,9 @@ func (d *dispatcher) over() bool {
 }
 
 // working reports whether anything that the pool has started goes on.
-func (d *dispatcher) working() bool { return d.busy > 0 || d.adopts > 0 || d.choresRunning() }
+func (d *dispatcher) working() bool {
+	return d.busy > 0 || d.adopts > 0 || d.lookups > 0 || d.choresRunning()
+}
 
 // end leaves the spool, and says which jobs it leaves running.
 func (d *dispatcher) end() error {

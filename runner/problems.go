@@ -20,12 +20,12 @@ const (
 	maxProblems = 100
 )
 
-// A problem is why a job is passed over for a while.
+// A problem is why a job is passed over for a while, or why it waits.
 type problem struct {
 	reason string
 	pid    int // of the process that keeps the job waiting
 	until  time.Time
-	pause  time.Duration
+	pause  time.Duration // 0: it is not passed over, its lock is held
 }
 
 // problems are kept by id, because a job changes its name when it is given
@@ -109,11 +109,12 @@ func (ps problems) list(blocked error) (list []spool.Problem) {
 }
 
 // passed is the set of the keys that are passed over at a time, for who reads
-// directories beside the dispatcher; those of all problems where it is zero.
+// directories beside the dispatcher; of all times where it is zero. What waits
+// for a lock is not among them: it is to be run.
 func (ps problems) passed(at time.Time) map[string]struct{} {
 	set := make(map[string]struct{}, len(ps))
 	for key, pr := range ps {
-		if pr.until.After(at) {
+		if pr.pause > 0 && pr.until.After(at) {
 			set[key] = struct{}{}
 		}
 	}

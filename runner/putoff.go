@@ -86,10 +86,15 @@ func (d *dispatcher) held(it *item) {
 // its next attempt.
 func (d *dispatcher) findHolder(it *item) {
 	key, path := keyOfItem(it), it.path
+	if len(d.problems) >= d.order.limit {
+		return
+	}
 	d.problems[key] = &problem{reason: "its lock is held by another process", until: d.now}
+	d.lookups++
 	go func() {
 		w := d.p.q.WaitingFor(path)
 		d.tell(func() {
+			d.lookups--
 			pr := d.problems[key]
 			if pr == nil {
 				return

@@ -265,14 +265,11 @@ func TestChangedWhileRead(t *testing.T) {
 		return nil
 	})
 	_, err := b.Spool.adopt(ctx, "pending/x.json")
-	if err == nil {
-		if c := b.job("x").Command; c != "new and longer" {
-			t.Errorf("command is %q", c)
-		}
-		return
-	}
 	wantErr(t, err, ErrUnfinished)
 	b.adopt("pending/x.json", "x")
+	if c := b.job("x").Command; c != "new and longer" {
+		t.Errorf("command is %q", c)
+	}
 }
 
 // A hard link of a template: the template stays as it is.

@@ -335,11 +335,24 @@ func TestEditInPlaceWhileItRuns(t *testing.T) {
 		t.Errorf("job is %+v", j)
 	}
 
-	for i, rubbish := range []string{"", "rubbish", `{"command":"a"}`, jobText("y")} {
+	// A file of the same length with the same tail has room for the line.
+	must(t, b.Delete(ctx, "x"))
+	b.enqueue("x")
+	c = b.claim(p, "x")
+	b.put(c.Path(), strings.Replace(b.read(c.Path()), `"true"`, `"edit"`, 1))
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
+	if j := b.job("x"); j.Command != "edit" || j.Attempts != 1 {
+		t.Errorf("job is %+v", j)
+	}
+
+	for i, rubbish := range []string{"", "rubbish", `{"command":"a"}`, jobText("y"), "as long"} {
 		must(t, b.Delete(ctx, "x"))
 		b.enqueue("x")
 		c = b.claim(p, "x")
 		life := c.Life
+		if rubbish == "as long" {
+			rubbish = strings.Repeat("x", len(b.read(c.Path())))
+		}
 		b.put(c.Path(), rubbish)
 		b.settle(c, Result{Outcome: Succeeded}, Completed)
 		j := b.job("x")

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/fsnotify/fsnotify"
 )
 
 // wantHint waits for a hint of a path, or one that means anywhere.
@@ -148,6 +150,17 @@ func TestWatchOverrun(t *testing.T) {
 			}
 		}
 	})
+}
+
+// An overflow of the kernel's queue, or any other error, only means: list
+// again.
+func TestWatchErrors(t *testing.T) {
+	b := newBench(t)
+	w := newWatch(t, b)
+	w.notify.Errors <- fsnotify.ErrEventOverflow
+	wantHint(t, w, "")
+	w.notify.Errors <- errBoom
+	wantHint(t, w, "")
 }
 
 func TestWatchEnds(t *testing.T) {
