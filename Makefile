@@ -61,9 +61,11 @@ lint: ## what can be told without running: format, vet (also for macOS and FreeB
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
 
+# A program with the race detector waits a second at its end unless told
+# otherwise, and the tests start hundreds of them.
 .PHONY: race
-race: ## run all tests under the race detector
-	$(GO) test -race $(RACEFLAGS) ./...
+race: ## run all tests, in their short form, under the race detector
+	GORACE='atexit_sleep_ms=10 halt_on_error=1' $(GO) test -race -short $(RACEFLAGS) ./...
 
 .PHONY: bench
 bench: ## run the benchmarks, BENCHTIME (1s) each
@@ -74,7 +76,7 @@ fuzz: ## run every fuzz target for FUZZTIME (10s)
 	@set -e; for p in $$($(GO) list ./...); do \
 		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
 			echo "$$p $$f"; \
-			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p; \
 		done; \
 	done
 

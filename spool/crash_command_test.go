@@ -139,19 +139,22 @@ func TestCrashDelete(t *testing.T) {
 }
 
 // refusal has a file lie in dead/ that was refused as a job.
-func refusal(w *world) string {
+func refusal(w *world) {
 	w.must(w.Write("pending/bad.json", []byte(`{"Command":"true"}`)))
 	w.do(func(a *actor) { _, _ = a.adopt(ctx, "pending/bad.json") })
+}
+
+// onlyID is the id of the only file there is.
+func onlyID(w *world) string {
 	n, _ := ParseName(path.Base(w.files()[0]))
 	return n.ID
 }
 
 func TestCrashRefused(t *testing.T) {
-	id := ""
 	retry := crashTest{
 		name: "retry",
-		base: func(w *world) { id = refusal(w) },
-		act:  func(a *actor) error { return a.Retry(ctx, id) },
+		base: refusal,
+		act:  func(a *actor) error { return a.Retry(ctx, onlyID(a.w)) },
 		then: func(v *view) {
 			if b, _ := v.w.Read(v.w.files()[0]); string(b) != `{"Command":"true"}` {
 				v.fail("it is %q", b)
@@ -163,7 +166,7 @@ func TestCrashRefused(t *testing.T) {
 	}
 	remove := retry
 	remove.name = "delete"
-	remove.act = func(a *actor) error { return a.Delete(ctx, id) }
+	remove.act = func(a *actor) error { return a.Delete(ctx, onlyID(a.w)) }
 	remove.then = func(v *view) {
 		if v.acked() && v.killed() && len(v.w.files()) > 0 {
 			v.fail("it is at %q", v.w.files())
