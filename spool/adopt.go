@@ -380,13 +380,22 @@ func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), 
 
 // appendLog writes to a log, which is made when first needed.
 func (s *Spool) appendLog(id, text string) error {
-	p := logPath(id)
-	s.madeDir(path.Dir(p))
-	f, err := s.fs.Open(p, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
+	f, err := s.openLog(id)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	_, err = f.Write([]byte(text))
 	return err
+}
+
+// openLog opens a log to append to it; its directory is made when missing.
+func (s *Spool) openLog(id string) (fsys.File, error) {
+	p := logPath(id)
+	f, err := s.fs.Open(p, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
+	if notExist(err) {
+		s.madeDir(path.Dir(p))
+		f, err = s.fs.Open(p, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
+	}
+	return f, err
 }

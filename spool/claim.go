@@ -10,7 +10,7 @@ import (
 )
 
 // A Claim is one attempt at one job. Its methods are for one goroutine at a
-// time, except CancelRequested.
+// time.
 type Claim struct {
 	ID         string
 	Job        Job
@@ -156,9 +156,7 @@ func (c *Claim) Started(pid int) error {
 // OpenLog opens the job's log to append to it; it is made when missing.
 func (c *Claim) OpenLog() (*os.File, error) {
 	s := c.pool.s
-	p := logPath(c.ID)
-	s.madeDir(path.Dir(p))
-	f, err := s.fs.Open(p, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
+	f, err := s.openLog(c.ID)
 	if err != nil {
 		return nil, err
 	}
