@@ -130,7 +130,7 @@ func (s *Spool) recoverOne(ctx context.Context, o orphan) error {
 	pool, poolErr := s.readPool(o.name.Pool)
 	if e := openAttempt(r.dec.history); e != nil && e.Claim == claimKey(o.name) && e.PID != 0 && poolErr == nil &&
 		pool.near(s.sys.self()) && s.sys.groupAlive(e.PID, e.PIDStart) {
-		return &aliveError{reason: fmt.Sprintf("its worker is dead, but its process %d still lives; it is run again when that has ended, or after \"queuectl recover --force %s\"", e.PID, o.name.ID), pid: e.PID}
+		return &aliveError{reason: s.stillLives(fmt.Sprintf("its worker is dead, but its process %d", e.PID), o.name.ID, r.dec.history), pid: e.PID}
 	}
 	return s.takeOver(r, pool, poolErr == nil)
 }
@@ -193,6 +193,7 @@ func (s *Spool) verdict(r *record, n Name, pool poolFile, known bool) (State, Na
 	}
 	if life, since := lifeOf(r.dec.history); s.cancelled(r.id, life, since) {
 		e.Outcome, bury = Cancelled, true
+		e.Reason = "cancelled (" + e.Reason + ")"
 	}
 	st := Pending
 	if bury {

@@ -70,11 +70,17 @@ func (s *Spool) cancelled(id, life string, since time.Time) bool {
 	if !ok {
 		return false
 	}
-	if q.Life == life || (q.Life == "" && !info.Mtime.Add(coarseClock).Before(since)) {
+	if q.means(life, info, since) {
 		return true
 	}
 	_ = s.dropCancel(id)
 	return false
+}
+
+// means reports whether a request to cancel means this life. One that a person
+// made by hand names none, and means a job that is not younger than it.
+func (q request) means(life string, info fsys.Info, since time.Time) bool {
+	return q.Life == life || (q.Life == "" && !info.Mtime.Add(coarseClock).Before(since))
 }
 
 // CancelRequested reports whether somebody asked to cancel this job.

@@ -35,13 +35,13 @@ func (s *Spool) waitingFor(p string, n Name, dec *decoded, info fsys.Info) *Wait
 	if err == nil {
 		_ = f.Unlock()
 		_ = f.Close()
-		return s.groupWaits(n, last)
+		return s.groupWaits(n, last, dec.history)
 	}
 	if !errors.Is(err, ErrHeld) {
 		return nil
 	}
 	who, pid := s.heldBy(info, last)
-	return &Waiting{PID: pid, Reason: fmt.Sprintf("%s still lives; it runs again when that has ended, or after \"queuectl recover --force %s\"", who, n.ID)}
+	return &Waiting{PID: pid, Reason: s.stillLives(who, n.ID, dec.history)}
 }
 
 // heldBy names the process that an attempt has left behind with the lock.
@@ -58,7 +58,7 @@ func (s *Spool) heldBy(info fsys.Info, last *Entry) (who string, pid int) {
 
 // groupWaits is for a job in processing/ whose lock is free although its
 // process group lives: a program that closes what it inherits.
-func (s *Spool) groupWaits(n Name, last *Entry) *Waiting {
+func (s *Spool) groupWaits(n Name, last *Entry, h []Entry) *Waiting {
 	if n.Pool == "" || last.Claim != claimKey(n) || last.Outcome != "" {
 		return nil
 	}
@@ -66,7 +66,17 @@ func (s *Spool) groupWaits(n Name, last *Entry) *Waiting {
 	if err != nil || !pool.near(s.sys.self()) || !s.sys.groupAlive(last.PID, last.PIDStart) {
 		return nil
 	}
-	return &Waiting{PID: last.PID, Reason: fmt.Sprintf("its worker is dead, but its process %d still lives; it runs again when that has ended, or after \"queuectl recover --force %s\"", last.PID, n.ID)}
+	return &Waiting{PID: last.PID, Reason: s.stillLives(fmt.Sprintf("its worker is dead, but its process %d", last.PID), n.ID, h)}
+}
+
+// stillLives says what keeps a job waiting, and what comes afterwards.
+func (s *Spool) stillLives(who, id string, h []Entry) string {
+	then := "it runs again"
+	life, since := lifeOf(h)
+	if q, info, ok := s.request(id + cancelSuffix); ok && q.means(life, info, since) {
+		then = "it is cancelled"
+	}
+	return fmt.Sprintf("%s still lives; %s when that has ended, or after \"queuectl recover --force %s\"", who, then, id)
 }
 
 // lastAttempt is the last line that is an attempt.

@@ -207,7 +207,7 @@ func TestDropOfOneIDTwice(t *testing.T) {
 	b := working(t)
 	b.write("one.json", b.encode(job{"id": "same", "command": note("one")}))
 	b.write("two.json", b.encode(job{"id": "same", "command": note("one")}))
-	b.sh(`mv ../one.json ../two.json pending/`)
+	b.sh(`mv ../one.json pending/; mv ../two.json pending/`)
 	b.await("same", "completed")
 	b.till("one is refused", func() bool { return b.count("dead") == 1 })
 	b.ran("one")

@@ -152,7 +152,7 @@ var units = []struct {
 	{time.Minute, time.Second, 0, "s", ""},
 	{time.Hour, time.Minute, time.Second, "m", "s"},
 	{day, time.Hour, time.Minute, "h", "m"},
-	{1 << 62, day, time.Hour, "d", "h"},
+	{0, day, time.Hour, "d", "h"}, // however long
 }
 
 // about is a duration in its one or two largest units: 250ms, 12s, 3m20s, 45m.
@@ -166,11 +166,11 @@ func about(d time.Duration) string {
 		} else {
 			d = d.Round(u.small)
 		}
-		if d >= u.below {
+		if d >= u.below && u.below != 0 {
 			continue
 		}
 		s := fmt.Sprintf("%d%s", d/u.big, u.bigName)
-		if u.small != 0 && d%u.big != 0 {
+		if d < 10*u.big && u.small != 0 && d%u.big != 0 {
 			s += fmt.Sprintf("%d%s", d%u.big/u.small, u.smallName)
 		}
 		return s

@@ -81,6 +81,7 @@ func TestAbout(t *testing.T) {
 		36 * time.Hour:                  "1d12h",
 		400*24*time.Hour + 3*time.Hour:  "400d",
 		9*24*time.Hour + 23*time.Hour + 59*time.Minute: "10d",
+		1<<63 - 1: "106751d", // also what Time.Sub gives for more
 	} {
 		if got := about(in); got != want {
 			t.Errorf("about(%v) = %s, want %s", in, got, want)
