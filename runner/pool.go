@@ -70,6 +70,7 @@ type member interface {
 	Name() string
 	Stopping() error
 	Leave() error
+	Accept(f func(*spool.Job) error)
 	Claim(path string) (*spool.Claim, error)
 	Adopt(ctx context.Context, path string) (string, error)
 	Recover(ctx context.Context) (spool.RecoverReport, error)
@@ -109,6 +110,7 @@ func newPool(o Options, q queue, m member, watch func(context.Context) (watcher,
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	m.Accept(o.able)
 	return &Pool{
 		o: o, q: q, m: m, watch: watch, rand: rand.Float64,
 		env: cleanEnviron(o.Environ), nudge: make(chan struct{}, 1),

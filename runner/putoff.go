@@ -29,6 +29,7 @@ const (
 	isDrop
 	isUnfinished
 	isRefused
+	isUnable
 	isOfAll // the whole file system refuses
 )
 
@@ -47,6 +48,10 @@ func decide(err error) claimError {
 		if errors.Is(err, c.target) {
 			return c.is
 		}
+	}
+	var unable *unableError
+	if errors.As(err, &unable) {
+		return isUnable
 	}
 	if spool.FileSystemWide(err) {
 		return isOfAll
@@ -150,6 +155,8 @@ func (d *dispatcher) tryFailed(it *item, err error) {
 		d.log.Warn("refused", "name", it.base, "reason", refusal(err))
 		d.order.forget(it)
 		d.noProblem(it)
+	case isUnable:
+		d.passOver(it, err.Error(), passOverMin)
 	case isOfAll:
 		d.order.place(it, d.now)
 		d.block(err)

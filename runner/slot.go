@@ -67,8 +67,6 @@ func (d *dispatcher) ended(a *attempt, rep report) {
 	case !waits(rep.path) || d.stopping():
 	case rep.unstarted != nil:
 		d.tryFailed(d.order.anew(a.item, rep.path), rep.unstarted)
-	case rep.unable != "":
-		d.passOver(d.order.anew(a.item, rep.path), rep.unable, passOverMin)
 	default:
 		d.addPath(rep.path)
 	}
@@ -128,10 +126,7 @@ func (a *attempt) run(ctx context.Context) report {
 	if c.CancelRequested() {
 		return a.settle(c, ending{outcome: spool.Cancelled, reason: "cancelled before it started"})
 	}
-	h, able := a.handler(&c.Job)
-	if !able {
-		return a.giveBack(c)
-	}
+	h := a.d.p.o.Handlers[c.Job.Kind] // nil for a command
 	a.log(slog.LevelInfo, "started", c)
 	l := &jobLog{c: c}
 	var e ending
@@ -164,23 +159,21 @@ func (d *dispatcher) claimed(it *item) {
 	}
 }
 
-// handler is what runs the job: nil for a command.
-func (a *attempt) handler(j *spool.Job) (h Handler, able bool) {
-	if j.Kind == "" {
-		return nil, a.d.p.o.Commands
-	}
-	h = a.d.p.o.Handlers[j.Kind]
-	return h, h != nil
-}
+// An unableError says why this pool cannot run a job, which it leaves where it
+// is.
+type unableError struct{ reason string }
 
-// giveBack returns a job that this pool cannot run.
-func (a *attempt) giveBack(c *spool.Claim) report {
-	unable := "this pool runs no commands"
-	if c.Job.Kind != "" {
-		unable = fmt.Sprintf("no handler for kind %q in this pool", c.Job.Kind)
+func (e *unableError) Error() string { return e.reason }
+
+// able says why a pool with these options cannot run a job.
+func (o *Options) able(j *spool.Job) error {
+	switch {
+	case j.Kind == "" && !o.Commands:
+		return &unableError{"this pool runs no commands"}
+	case j.Kind != "" && o.Handlers[j.Kind] == nil:
+		return &unableError{fmt.Sprintf("no handler for kind %q in this pool", j.Kind)}
 	}
-	err := a.insist(c, c.GiveBack)
-	return report{unable: unable, path: c.Path(), err: err}
+	return nil
 }
 
 // released gives an interrupted job back.

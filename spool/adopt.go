@@ -376,7 +376,7 @@ func (s *Spool) bury(p, why string) error {
 
 const refusedPrefix = "refused "
 
-func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", " ") }
+func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ") }
 
 // appendLog writes to a log, which is made when first needed.
 func (s *Spool) appendLog(id, text string) error {

@@ -153,8 +153,6 @@ func (c *checker) frame() error {
 			c.add(invSpool, d, "", "the directory is missing; \"queuectl check --repair\" makes it")
 		case !info.Mode.IsDir():
 			c.add(invSpool, d, "", "is not a directory")
-		case info.Mode.Perm()&0o022 != 0 && d != string(Pending):
-			c.add(invSpool, d, "", "others may write to it (mode %04o); chmod 700 it", info.Mode.Perm())
 		}
 	}
 	return nil

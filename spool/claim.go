@@ -39,6 +39,12 @@ func (p *Pool) Claim(pathname string) (*Claim, error) {
 		r.close()
 		return nil, err
 	}
+	if p.accept != nil {
+		if err := p.accept(&r.dec.Job); err != nil {
+			r.close()
+			return nil, err
+		}
+	}
 	p.mu.Lock()
 	p.claims++
 	n := r.name
@@ -223,12 +229,6 @@ func (c *Claim) Release(reason string, killed bool) error {
 	e := Entry{Ended: c.pool.s.stamp(), Outcome: Interrupted, Reason: cutReason(reason)}
 	_, err := c.end(e, Pending, c.from, killed)
 	return err
-}
-
-// GiveBack returns a job that was never started, without a trace of the claim
-// in the count of attempts: this pool has no handler for it.
-func (c *Claim) GiveBack() error {
-	return c.Release("not started: this pool has nothing to run it with", false)
 }
 
 // end writes the last members of the attempt's line and renames the file. An

@@ -19,7 +19,7 @@ func (s *Spool) withJob(ctx context.Context, id string, f func(*record) error) e
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		err := s.tryJob(ctx, id, f)
 		if !errors.Is(err, ErrHeld) && !errors.Is(err, ErrGone) && !errors.Is(err, ErrUnfinished) {
-			return jobErr(id, err)
+			return jobErr(id, s.unwritable(err))
 		}
 		if s.sys.now().After(deadline) {
 			return jobErr(id, s.busyWith(id))

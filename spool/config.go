@@ -299,7 +299,7 @@ func (s *Spool) readConfig() (map[string]string, error) {
 	}
 	var raw map[string]json.RawMessage
 	if err := json.Unmarshal(b, &raw); err != nil {
-		return nil, fmt.Errorf("%s is not valid JSON: %w", s.abs(configFile), err)
+		return nil, fmt.Errorf("%s is not valid JSON (%w); mend it, or remove it to have the defaults", s.abs(configFile), err)
 	}
 	set := make(map[string]string, len(raw))
 	for name, v := range raw {

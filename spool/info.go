@@ -307,7 +307,8 @@ type Status struct {
 	Problems  []Problem     `json:"problems"`
 }
 
-// Status looks at the spool. It opens no job's file but those of dead pools.
+// Status looks at the spool. Where a pool
+// lives, it opens no job's file but those of dead pools.
 func (s *Spool) Status() (*Status, error) {
 	st := &Status{Spool: s.dir, Paused: s.Paused(), Problems: []Problem{}}
 	var err error
@@ -330,10 +331,37 @@ func (s *Spool) Status() (*Status, error) {
 			st.Problems = append(st.Problems, s.orphanProblem(o))
 		}
 	}
+	if len(st.Pools) == 0 {
+		s.waitingProblems(st)
+	}
 	if _, err := s.Config(); err != nil {
 		st.Problems = append(st.Problems, Problem{Reason: oneLine(err.Error())})
 	}
 	return st, nil
+}
+
+// lookedAt bounds how many due jobs are asked for what they wait for.
+const lookedAt = 200
+
+// waitingProblems names due jobs that a process of an earlier attempt keeps
+// waiting. Where a pool lives, it has found that out and written it down.
+func (s *Spool) waitingProblems(st *Status) {
+	now := s.sys.now()
+	for _, state := range []State{Failed, Pending} {
+		paths, err := s.entries(state, lookedAt)
+		if err != nil {
+			continue
+		}
+		for _, p := range paths {
+			n, _ := ParseName(path.Base(p))
+			if n.Time.After(now) {
+				break
+			}
+			if w := s.WaitingFor(p); w != nil {
+				st.Problems = append(st.Problems, Problem{ID: n.ID, Reason: w.Reason, PID: w.PID})
+			}
+		}
+	}
 }
 
 func (s *Spool) dues(st *Status) error {

@@ -33,6 +33,8 @@ type Pool struct {
 	lock  fsys.Lock
 	slots int
 
+	accept func(*Job) error
+
 	mu       sync.Mutex
 	claims   uint64            // claims so far: no two ever have one name
 	held     map[string]*Claim // by "POOL.K"
@@ -91,6 +93,11 @@ func (p *Pool) join() error {
 	}
 	return err
 }
+
+// Accept has Claim leave a job where it is, untouched, for which f returns an
+// error; Claim returns that error. It is called under the job's lock, and is
+// to be set before the first Claim.
+func (p *Pool) Accept(f func(*Job) error) { p.accept = f }
 
 // Name is the pool's name, HOST-PID-RAND.
 func (p *Pool) Name() string { return p.name }

@@ -205,6 +205,13 @@ func TestOpen(t *testing.T) {
 		wantText(t, err, text)
 	}
 	must(t, os.WriteFile(path.Join(deep, "format"), []byte("queuectl 1\n"), 0o600))
+	for _, d := range directories {
+		must(t, os.Chmod(path.Join(deep, d), 0o720))
+		_, err := Open(deep, Options{})
+		wantErr(t, err, ErrUnusable)
+		wantText(t, err, d)
+		must(t, os.Chmod(path.Join(deep, d), 0o700))
+	}
 	for mode, ok := range map[os.FileMode]bool{0o700: true, 0o755: true, 0o770: false, 0o702: false} {
 		must(t, os.Chmod(deep, mode))
 		s, err := Open(deep, Options{})

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"os"
 	"path"
 	"strings"
@@ -78,10 +79,28 @@ func TestRelease(t *testing.T) {
 	if c.Attempt != 2 {
 		t.Errorf("attempt %d; want 2", c.Attempt)
 	}
-	must(t, c.GiveBack())
+	must(t, c.Release("again", false))
 	if j := b.wantState("x", Pending); !j.Due.Equal(due) || j.Attempts != 1 || j.LastError != "no" {
 		t.Errorf("due %s, before %s; %d attempts; %q", j.Due, due, j.Attempts, j.LastError)
 	}
+}
+
+// A job that a pool does not accept stays where it is, untouched.
+func TestNotAccepted(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	b.enqueue("x")
+	b.settle(b.claim(p, "x"), Result{Outcome: FailedOutcome, RetryAt: b.clk.now().Add(-time.Second)}, Failed)
+	at, before := b.path("x"), b.read(b.path("x"))
+	no := errors.New("not for me")
+	p.Accept(func(*Job) error { return no })
+	_, err := p.Claim(at)
+	wantErr(t, err, no)
+	if b.only(Failed) != at || b.read(at) != before {
+		t.Errorf("it lies at %s: %s", b.only(Failed), b.read(at))
+	}
+	p.Accept(func(*Job) error { return nil })
+	b.settle(b.claim(p, "x"), Result{Outcome: Succeeded}, Completed)
 }
 
 func TestLongAndOddReasons(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"queuectl/spool/internal/fsys"
@@ -138,6 +139,14 @@ func (s *Spool) checkOwner() error {
 		return &SpoolError{
 			Dir: s.dir, Reason: fmt.Sprintf("others may write to it (mode %04o), and so could run commands as you", info.Mode.Perm()),
 			Hint: "chmod 700 " + s.dir,
+		}
+	}
+	for _, d := range directories {
+		if info, err := s.fs.Lstat(d); err == nil && info.Mode.IsDir() && info.Mode.Perm()&0o022 != 0 {
+			return &SpoolError{
+				Dir: s.dir, Reason: fmt.Sprintf("others may write to its directory %s (mode %04o), and so could run commands as you", d, info.Mode.Perm()),
+				Hint: "chmod 700 " + s.abs(d),
+			}
 		}
 	}
 	return nil
@@ -321,11 +330,19 @@ func readAll(f fsys.File, size int64) ([]byte, error) {
 	return b[:n], nil
 }
 
+// unwritable says of an error of a change that the spool allows none to us.
+func (s *Spool) unwritable(err error) error {
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return &SpoolError{Dir: s.dir, Reason: "cannot be written to: " + reason(err), Hint: "work on it as its owner, on a file system that takes changes", Err: err}
+	}
+	return err
+}
+
 // writeNew makes a file that must not exist yet.
 func (s *Spool) writeNew(path string, data []byte, sync bool) error {
 	f, err := s.fs.Open(path, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if err != nil {
-		return err
+		return s.unwritable(err)
 	}
 	defer f.Close()
 	_, err = f.WriteAt(data, 0)

@@ -40,7 +40,7 @@ func (s *Spool) stage() (*staging, error) {
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, s.unwritable(err)
 		}
 		dir, err := s.lockDir(path)
 		if err != nil {
