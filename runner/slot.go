@@ -22,9 +22,8 @@ type attempt struct {
 
 // A report is how an attempt ended.
 type report struct {
-	refused   error  // by Claim: nothing was claimed
-	unstarted error  // why it was given back: no fault of the job
-	unable    string // why this pool cannot run the job, which was given back
+	refused   error // by Claim: nothing was claimed
+	unstarted error // why it was given back: no fault of the job
 	path      string
 	err       error // of the settle
 }
