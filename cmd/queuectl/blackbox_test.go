@@ -121,11 +121,20 @@ func (b *bench) within(limit time.Duration, holds func() bool) bool {
 // scene is what lies in the spool, for messages.
 func (b *bench) scene() string {
 	out, _ := exec.Command("ls", "-lRi", b.spool).CombinedOutput()
-	s := "effects:\n" + b.read("effects") + string(out)
+	s := "effects:\n" + shortened(b.read("effects")) + shortened(string(out))
 	for i, p := range b.pools {
 		s += fmt.Sprintf("\npool %d:\n%s", i, p.messages())
 	}
 	return s
+}
+
+// shortened cuts what is too long for a message.
+func shortened(s string) string {
+	const most = 100 << 10
+	if len(s) <= most {
+		return s
+	}
+	return s[:most] + fmt.Sprintf("\n… and %d bytes more\n", len(s)-most)
 }
 
 // try runs queuectl.

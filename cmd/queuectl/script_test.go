@@ -24,9 +24,11 @@ import (
 	"queuectl/spool"
 )
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"queuectl": main})
-}
+// programs are what tests find in their PATH: this test binary under other
+// names.
+var programs = map[string]func(){"queuectl": main}
+
+func TestMain(m *testing.M) { testscript.Main(m, programs) }
 
 // TestScripts runs queuectl as users do. Each script has a spool of its own,
 // which is checked at its end.
