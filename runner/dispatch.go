@@ -52,6 +52,7 @@ type dispatcher struct {
 	ring       ring
 	drain      drain
 	waiting    map[string]bool // jobs of dead pools of which a process still lives
+	lost       error           // the spool is not in its place: the pool ends
 	blocked    error           // of the whole file system: nothing is claimed until it is gone
 	tryAt      time.Time
 	listings   int // so far
@@ -155,6 +156,8 @@ func (d *dispatcher) wake() time.Time {
 
 // lookAround is the slow scan: what hints may have failed to tell.
 func (d *dispatcher) lookAround(ctx context.Context) {
+	d.lookIfLost()
+	d.p.q.Refresh()
 	d.readConfig()
 	pause := slowScan
 	if !d.native {
@@ -215,7 +218,7 @@ func (d *dispatcher) handOut(ctx context.Context) {
 		if it == nil {
 			return
 		}
-		if !looked && d.p.q.Paused() {
+		if !looked && (d.lookIfLost() || d.p.q.Paused()) {
 			d.order.place(it, d.now)
 			return
 		}
@@ -224,6 +227,18 @@ func (d *dispatcher) handOut(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// lookIfLost reports whether the spool was moved or deleted. Then the pool
+// stops: what runs is settled in the tree that is held open, where there still
+// is one.
+func (d *dispatcher) lookIfLost() bool {
+	if d.lost == nil {
+		if d.lost = d.p.q.Here(); d.lost != nil {
+			d.p.raise(softStop)
+		}
+	}
+	return d.lost != nil
 }
 
 // tried reports that this was the one try a second that a file system gets
@@ -270,6 +285,9 @@ func (d *dispatcher) end() error {
 	}
 	if err := d.p.m.Leave(); err != nil {
 		errs = append(errs, fmt.Errorf("leave the spool: %w", err))
+	}
+	if d.lost != nil {
+		errs = []error{d.lost} // which is why the others are
 	}
 	var left []string
 	for a := range d.running {

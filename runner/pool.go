@@ -56,6 +56,8 @@ type Pool struct {
 // queue is what the runner asks of a spool; *spool.Spool is one.
 type queue interface {
 	Dir() string
+	Here() error
+	Refresh()
 	Scan(st spool.State, fn func(path string, n spool.Name, canonical bool) bool) error
 	Paused() bool
 	WaitingFor(path string) *spool.Waiting

@@ -138,6 +138,9 @@ func priorityOf(dec *decoded) int {
 // publish stages one job in the directory that this process keeps for it,
 // links its id, and moves it into pending/.
 func (s *Spool) publish(ctx context.Context, b birth) error {
+	if err := s.inPlace(); err != nil {
+		return err
+	}
 	g, err := s.enqueuer()
 	if err != nil {
 		return err
@@ -268,6 +271,9 @@ var errClash = errors.New("a random id is taken")
 func (s *Spool) tryBatch(ctx context.Context, jobs [][]byte) ([]string, error) {
 	births, err := s.births(jobs)
 	if err != nil || len(births) == 0 {
+		return nil, err
+	}
+	if err := s.inPlace(); err != nil {
 		return nil, err
 	}
 	g, err := s.stage()

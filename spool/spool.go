@@ -250,6 +250,39 @@ func (s *Spool) Probe() error {
 	return s.fs.Unlink(b)
 }
 
+// Here says whether the spool is where it was opened. What is done with one
+// that was moved away happens in its new place, of which nobody here knows the
+// path; so who works on it for long looks now and then, and ends. The error is
+// ErrUnusable.
+func (s *Spool) Here() error {
+	if err := s.inPlace(); err != nil {
+		return err
+	}
+	if _, err := s.fs.Lstat("format"); notExist(err) {
+		return s.lost()
+	}
+	return nil
+}
+
+// inPlace is Here for who does not care whether all of it is there.
+func (s *Spool) inPlace() error {
+	if s.fs.Moved() {
+		return s.lost()
+	}
+	return nil
+}
+
+func (s *Spool) lost() error {
+	return &SpoolError{
+		Dir: s.dir, Reason: "was moved or deleted, or its file system was unmounted, while it was in use",
+		Hint: "nothing more is done here; go on at its new place",
+	}
+}
+
+// Refresh lets go of directories in the spool that a person has moved away:
+// what is done next happens in those that have their names now.
+func (s *Spool) Refresh() { s.fs.Refresh() }
+
 // Dir is the spool's absolute path.
 func (s *Spool) Dir() string { return s.dir }
 

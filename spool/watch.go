@@ -179,7 +179,7 @@ func (w *Watcher) rootHint(name string, e fsnotify.Event) (Hint, bool) {
 	case "paused", configFile:
 		return Hint{Path: name}, true
 	}
-	for _, d := range watched {
+	for _, d := range append([]string{"."}, directories...) {
 		if name == d && e.Op&(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) != 0 {
 			_ = w.add() // a directory was exchanged: watch the new one
 			return Hint{}, true

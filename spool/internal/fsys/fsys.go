@@ -62,6 +62,13 @@ type FS interface {
 	// Network says whether the files lie on another host or come from a
 	// source that sends no events, so that one has to look at intervals.
 	Network() bool
+	// Moved reports whether the directory is at its path no more: it was moved
+	// or removed, or something else has its place. What is done here still
+	// happens in the directory that is held open.
+	Moved() bool
+	// Refresh gives up the handles of sub-directories that were moved away or
+	// removed. What is done next happens in those that have their names then.
+	Refresh()
 	// Close gives back the directory handles.
 	Close() error
 }

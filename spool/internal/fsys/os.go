@@ -24,6 +24,7 @@ import (
 type OS struct {
 	dir  string
 	root int
+	self Info // of root
 
 	mu   sync.RWMutex
 	dirs map[string]int // top-level directory -> handle
@@ -39,7 +40,12 @@ func Open(dir string) (*OS, error) {
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
 	}
-	return &OS{dir: dir, root: fd, dirs: make(map[string]int)}, nil
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
+		_ = unix.Close(fd)
+		return nil, &os.PathError{Op: "stat", Path: dir, Err: err}
+	}
+	return &OS{dir: dir, root: fd, self: info(&st), dirs: make(map[string]int)}, nil
 }
 
 // Close gives back all handles.
@@ -116,6 +122,34 @@ func (o *OS) gone(err error, path string) bool {
 	}
 	_, err = o.reopen(top, fd)
 	return err == nil
+}
+
+// Moved looks what the path means now. An error that says nothing of it (a
+// server that does not answer) is no move.
+func (o *OS) Moved() bool {
+	var st unix.Stat_t
+	err := retry(func() error { return unix.Stat(o.dir, &st) })
+	if err != nil {
+		return errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR)
+	}
+	return !info(&st).Same(o.self)
+}
+
+// Refresh compares every handle with its name.
+func (o *OS) Refresh() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for top, fd := range o.dirs {
+		var held, now unix.Stat_t
+		if unix.Fstat(fd, &held) != nil {
+			continue
+		}
+		err := retry(func() error { return unix.Fstatat(o.root, top, &now, unix.AT_SYMLINK_NOFOLLOW) })
+		if errors.Is(err, unix.ENOENT) || err == nil && !info(&now).Same(info(&held)) {
+			o.old = append(o.old, fd) // as in reopen
+			delete(o.dirs, top)
+		}
+	}
 }
 
 // do runs an operation on one path.
@@ -294,15 +328,39 @@ func (o *OS) Lock(path string) (Lock, error) {
 	if _, err := o.Lstat(path); err != nil {
 		return nil, err
 	}
-	return &osLock{flock.New(filepath.Join(o.dir, path), flock.SetFlag(os.O_RDWR))}, nil
+	return &osLock{flock.New(filepath.Join(o.dir, path), flock.SetFlag(os.O_RDWR)), o, path}, nil
 }
 
-type osLock struct{ f *flock.Flock }
+type osLock struct {
+	f    *flock.Flock
+	o    *OS
+	path string
+}
 
-func (l *osLock) TryLock() (bool, error)  { return l.f.TryLock() }
-func (l *osLock) TryRLock() (bool, error) { return l.f.TryRLock() }
-func (l *osLock) RLock() error            { return l.f.RLock() }
-func (l *osLock) Close() error            { return l.f.Close() }
+func (l *osLock) TryLock() (bool, error) {
+	ok, err := l.f.TryLock()
+	return ok, l.here(err)
+}
+
+func (l *osLock) TryRLock() (bool, error) {
+	ok, err := l.f.TryRLock()
+	return ok, l.here(err)
+}
+
+func (l *osLock) RLock() error { return l.here(l.f.RLock()) }
+
+func (l *osLock) Close() error { return l.f.Close() }
+
+// here tells a file that is gone from one that was moved with the whole tree:
+// the lock is taken by a path, and all else by handles.
+func (l *osLock) here(err error) error {
+	if errors.Is(err, unix.ENOENT) {
+		if _, still := l.o.Lstat(l.path); still == nil {
+			return &os.PathError{Op: "lock", Path: filepath.Join(l.o.dir, l.path), Err: unix.ESTALE}
+		}
+	}
+	return err
+}
 
 type osFile struct {
 	fd   int

@@ -194,5 +194,11 @@ func (p *Process) Network() bool {
 	return p.disk.network
 }
 
+// Moved says no: a disk has no place of its own.
+func (p *Process) Moved() bool { return false }
+
+// Refresh does nothing: there are no directory handles.
+func (p *Process) Refresh() {}
+
 // Close does nothing: there are no directory handles.
 func (p *Process) Close() error { return nil }
