@@ -31,6 +31,7 @@ const (
 func (s *Spool) adopt(ctx context.Context, p string) (string, error) {
 	f, info, err := s.lockJob(p)
 	if err != nil {
+		err = s.closedDrop(p, err)
 		if errors.Is(err, errNotPlain) || notPlain(err) {
 			return "", s.refuseOdd(p)
 		}
@@ -38,8 +39,14 @@ func (s *Spool) adopt(ctx context.Context, p string) (string, error) {
 	}
 	defer f.Close()
 	defer f.Unlock()
+	if err := s.trustDrop(p, info); err != nil {
+		return "", err
+	}
 	if to, known, err := s.homecoming(p, info, f); known || err != nil {
 		return to, err
+	}
+	if err := s.trustLinks(p, info); err != nil {
+		return "", s.refuse(p, info, err)
 	}
 	dec, err := s.whole(f, info)
 	if err != nil {

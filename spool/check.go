@@ -16,7 +16,7 @@ import (
 // from 1. Of the first six a violation may have cost something; the others are
 // untidy and mend themselves while a pool runs.
 var Invariants = []string{
-	"the spool has its format file and directories, and nobody else can write to it",
+	"the spool has its format file and directories",
 	"every job file is a plain file that can be read, and is whole",
 	"no id has files in two places",
 	"every job file is one inode with its id's second name",
@@ -27,6 +27,7 @@ var Invariants = []string{
 	"every pool file belongs to a living pool, or to a job that it left behind",
 	"every request and every log belongs to a job or a pool",
 	"the configuration is valid",
+	"nobody else could have written a job file, or a directory of the spool or on the way to it",
 }
 
 const (
@@ -41,6 +42,7 @@ const (
 	invPools
 	invBelongs
 	invConfig
+	invTrust
 )
 
 // A Finding is one thing that Check saw.
@@ -142,9 +144,7 @@ func (c *checker) frame() error {
 	if err := c.s.checkFormat(); err != nil {
 		c.add(invSpool, "format", "", "%v", err)
 	}
-	if err := c.s.checkOwner(); err != nil {
-		c.add(invSpool, ".", "", "%v", err)
-	}
+	c.trust()
 	for _, d := range directories {
 		info, err := c.s.fs.Lstat(d)
 		switch {
@@ -168,7 +168,7 @@ func (c *checker) states() error {
 				c.rep.Jobs++
 				c.file(p, n)
 			case st == Pending:
-				c.note(invNames, p, "", "waits to be adopted as a job")
+				c.waiting(p)
 			default:
 				c.add(invNames, p, "", "has a name that no job file has; it is left alone: move it away, or to pending/ to have it run")
 			}
@@ -188,6 +188,7 @@ func (c *checker) file(p string, n Name) {
 	if notExist(err) {
 		return
 	}
+	c.trustFile(p, n)
 	if s.refused(p, n, dec) {
 		c.note(invWhole, p, n.ID, "was refused: %s; \"queuectl dlq delete\" or mend it and \"queuectl dlq retry\"", s.refusal(n.ID))
 		return

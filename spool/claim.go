@@ -31,7 +31,7 @@ type Claim struct {
 // next: ErrGone, ErrHeld, ErrNotDue, ErrDrop, ErrUnfinished, ErrRefused.
 func (p *Pool) Claim(pathname string) (*Claim, error) {
 	s := p.s
-	r, err := s.openRecord(pathname)
+	r, err := s.openRecordIf(pathname, s.trusted)
 	if err != nil {
 		return nil, s.unreadable(pathname, err)
 	}

@@ -40,6 +40,8 @@ type Config struct {
 	SyncInterval       time.Duration
 	ScanInterval       time.Duration
 	MaxJobSize         int64
+	AllowGroup         int64    // -1: none
+	AllowUsers         []uint32 // beside ourselves and root
 }
 
 const maxMaxJobSize = 64 << 20
@@ -195,6 +197,16 @@ var keys = []key{
 		help: "the longest job that is taken",
 		set:  func(c *Config, v any) { c.MaxJobSize = int64(v.(float64)) },
 	},
+	{
+		name: "allow_group", kind: accountKind("group", 1, groupNumber), bounds: "a group's name or number, or nothing",
+		help: "the group that may write to the spool's directories and job files: with pending/, a drop box",
+		set:  func(c *Config, v any) { c.AllowGroup = firstID(v) },
+	},
+	{
+		name: "allow_users", kind: accountKind("user", math.MaxInt, userNumber), bounds: "names or numbers of users, separated by commas, or nothing",
+		help: "users that may own directories and job files of the spool, and so run commands as the worker",
+		set:  func(c *Config, v any) { c.AllowUsers = v.(accounts).ids },
+	},
 }
 
 // parse reads and bounds a value of this key.
@@ -312,6 +324,19 @@ func (s *Spool) readConfig() (map[string]string, error) {
 	return set, nil
 }
 
+// readTrustedConfig is readConfig of a file that only we or root could have
+// written: it says whom else to trust.
+func (s *Spool) readTrustedConfig() (map[string]string, error) {
+	info, err := s.fs.Lstat(configFile)
+	if err == nil {
+		nobody := defaults
+		if why := s.distrust(info, &nobody); why != "" {
+			return nil, fmt.Errorf("%s is not read: %s; chown %d it and chmod 600 it", s.abs(configFile), why, s.me)
+		}
+	}
+	return s.readConfig()
+}
+
 // configOf is the configuration with these values. What is wrong with some of
 // them does not touch the others.
 func configOf(set map[string]string) (Config, error) {
@@ -369,7 +394,7 @@ func (c *configCache) get(s *Spool) (Config, error) {
 		return c.value, c.err
 	}
 	c.info = info
-	set, err := s.readConfig()
+	set, err := s.readTrustedConfig()
 	if err != nil {
 		if !c.known {
 			c.value, c.known = defaults, true

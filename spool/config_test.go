@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"os"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -28,6 +29,8 @@ var valuesOf = map[string]struct {
 	"sync_interval":        {map[string]string{"10ms": "10ms", "1h": "1h"}, []string{"0", "9ms", "61m"}},
 	"scan_interval":        {map[string]string{"10ms": "10ms", "1h": "1h"}, []string{"0", "1ms", "2h"}},
 	"max_job_size":         {map[string]string{"64": "64", "67108864": "67108864"}, []string{"63", "67108865", "1M"}},
+	"allow_group":          {map[string]string{"": "", "14": "14"}, []string{"nosuchgroup", "1,2", "-1"}},
+	"allow_users":          {map[string]string{"": "", "14,root": "14,root"}, []string{"nosuchuser", "root,nosuchuser"}},
 }
 
 func setting(t *testing.T, s *Spool, name string) Setting {
@@ -82,7 +85,7 @@ func TestConfigKeys(t *testing.T) {
 			t.Errorf("%s is %+v; want the default again", k.Key, s)
 		}
 	}
-	if c, err := b.Config(); c != defaults || err != nil {
+	if c, err := b.Config(); !reflect.DeepEqual(c, defaults) || err != nil {
 		t.Errorf("in force is %+v, %v; want the defaults", c, err)
 	}
 	must(t, b.SetConfig("sync", "off"))
@@ -93,23 +96,23 @@ func TestConfigInForce(t *testing.T) {
 	for k, v := range map[string]string{
 		"retry_base": "3", "max_retries": "4", "retry-max-delay": "5m", "retry_jitter": "0.5", "timeout": "6s", "keep_completed": "7d",
 		"keep_completed_count": "8", "keep_dead": "9d", "priority_aging": "10s", "sync": "always", "sync_interval": "11ms",
-		"scan_interval": "12ms", "max_job_size": "1300",
+		"scan_interval": "12ms", "max_job_size": "1300", "allow_group": "14", "allow_users": "15, root",
 	} {
 		must(t, b.SetConfig(k, v))
 	}
 	day := 24 * time.Hour
-	want := Config{3, 4, 5 * time.Minute, 0.5, 6 * time.Second, 7 * day, 8, 9 * day, 10 * time.Second, SyncAlways, 11 * time.Millisecond, 12 * time.Millisecond, 1300}
-	if c, err := b.Config(); c != want || err != nil {
+	want := Config{3, 4, 5 * time.Minute, 0.5, 6 * time.Second, 7 * day, 8, 9 * day, 10 * time.Second, SyncAlways, 11 * time.Millisecond, 12 * time.Millisecond, 1300, 14, []uint32{15, 0}}
+	if c, err := b.Config(); !reflect.DeepEqual(c, want) || err != nil {
 		t.Errorf("in force is %+v, %v", c, err)
 	}
-	if c, err := b.another().Config(); c != want || err != nil {
+	if c, err := b.another().Config(); !reflect.DeepEqual(c, want) || err != nil {
 		t.Errorf("for another process in force is %+v, %v", c, err)
 	}
 }
 
 func TestConfigDefaults(t *testing.T) {
-	want := Config{2, 3, 24 * time.Hour, 0, 0, 7 * 24 * time.Hour, 1000000, 0, 0, SyncFull, time.Second, time.Second, 1 << 20}
-	if defaults != want {
+	want := Config{2, 3, 24 * time.Hour, 0, 0, 7 * 24 * time.Hour, 1000000, 0, 0, SyncFull, time.Second, time.Second, 1 << 20, -1, nil}
+	if !reflect.DeepEqual(defaults, want) {
 		t.Errorf("defaults are %+v", defaults)
 	}
 }
@@ -167,13 +170,13 @@ func TestConfigWrongByHand(t *testing.T) {
 		t.Error("a file that cannot be read was replaced")
 	}
 	// A process that begins now has the defaults.
-	if c, err := b.another().Config(); err == nil || c != defaults {
+	if c, err := b.another().Config(); err == nil || !reflect.DeepEqual(c, defaults) {
 		t.Errorf("in force is %+v, %v", c, err)
 	}
 
 	b.rm(configFile)
 	look()
-	if c, err := b.Config(); err != nil || c != defaults {
+	if c, err := b.Config(); err != nil || !reflect.DeepEqual(c, defaults) {
 		t.Errorf("in force is %+v, %v", c, err)
 	}
 	must(t, b.SetConfig("sync", "off"))

@@ -77,6 +77,12 @@ func (s *Spool) lockJob(path string) (fsys.File, fsys.Info, error) {
 // openRecord locks the job's file at path and reads it. A file that is not the
 // inode of its id's second name is ErrDrop.
 func (s *Spool) openRecord(path string) (*record, error) {
+	return s.openRecordIf(path, func(string, fsys.Info) error { return nil })
+}
+
+// openRecordIf is openRecord of a file that accept takes, before anything is
+// read or mended.
+func (s *Spool) openRecordIf(path string, accept func(string, fsys.Info) error) (*record, error) {
 	name, ok := ParseName(baseName(path))
 	if !ok {
 		return nil, ErrDrop
@@ -92,6 +98,10 @@ func (s *Spool) openRecord(path string) (*record, error) {
 	if !s.is(idPath(r.id), info) {
 		r.close()
 		return nil, ErrDrop
+	}
+	if err := accept(path, info); err != nil {
+		r.close()
+		return nil, err
 	}
 	if err := r.load(); err != nil {
 		r.close()

@@ -32,6 +32,9 @@ type Spool struct {
 	dir     string
 	fs      fsys.FS
 	sys     system
+	me      uint32 // whose writing is trusted, beside root's: ours, or where only to look, the owner's
+	look    bool
+	way     func() error // whether others could put another spool in its place; nil in simulations
 	network bool
 	lockFor int // os.O_RDONLY, or os.O_RDWR where locks need it (network file systems)
 
@@ -47,6 +50,9 @@ type Spool struct {
 type Options struct {
 	// Create makes the spool where there is none.
 	Create bool
+	// Look opens the spool to read in it, of whomever it is: it is not refused
+	// because others could have written to it.
+	Look bool
 	// Now is the clock; time.Now where nil.
 	Now func() time.Time
 }
@@ -83,10 +89,17 @@ func Open(dir string, o Options) (*Spool, error) {
 	case notExist(err):
 		return nil, &SpoolError{Dir: abs, Reason: "there is no spool yet", Hint: `"queuectl enqueue" or "queuectl worker start" makes one`, Err: err}
 	case err != nil:
-		return nil, &SpoolError{Dir: abs, Reason: reason(err), Err: err}
+		return nil, &SpoolError{Dir: abs, Reason: reason(err), Hint: dropHint(abs, ""), Err: err}
 	}
 	s := newSpool(abs, osfs, newSystem(o.Now))
-	if err := s.open(o.Create); err != nil {
+	s.way = func() error { return s.checkWay(abs) }
+	if s.look = o.Look; !o.Look {
+		err = s.way()
+	}
+	if err == nil {
+		err = s.open(o.Create)
+	}
+	if err != nil {
 		_ = osfs.Close()
 		return nil, err
 	}
@@ -94,7 +107,7 @@ func Open(dir string, o Options) (*Spool, error) {
 }
 
 func newSpool(dir string, f fsys.FS, sys system) *Spool {
-	s := &Spool{dir: dir, fs: f, sys: sys, network: f.Network(), room: make(map[State]*room)}
+	s := &Spool{dir: dir, fs: f, sys: sys, network: f.Network(), me: uint32(os.Geteuid()), room: make(map[State]*room)}
 	s.lockFor = os.O_RDONLY
 	if s.network {
 		s.lockFor = os.O_RDWR
@@ -104,7 +117,11 @@ func newSpool(dir string, f fsys.FS, sys system) *Spool {
 }
 
 func (s *Spool) open(create bool) error {
-	if err := s.checkOwner(); err != nil {
+	if s.look {
+		if info, err := s.fs.Lstat("."); err == nil {
+			s.me = info.UID
+		}
+	} else if err := s.checkOwner(); err != nil {
 		return err
 	}
 	err := s.checkFormat()
@@ -115,41 +132,6 @@ func (s *Spool) open(create bool) error {
 		return &SpoolError{Dir: s.dir, Reason: "is not a spool (it has no file named format)", Hint: "name another directory with --spool", Err: fs.ErrNotExist}
 	}
 	return s.create()
-}
-
-// checkOwner refuses a spool into which somebody untrusted could write: who
-// may write here may run commands as us.
-func (s *Spool) checkOwner() error {
-	d, err := s.fs.Open(".", os.O_RDONLY)
-	if err != nil {
-		return &SpoolError{Dir: s.dir, Reason: reason(err), Err: err}
-	}
-	defer d.Close()
-	info, err := d.Stat()
-	if err != nil {
-		return &SpoolError{Dir: s.dir, Reason: reason(err), Err: err}
-	}
-	if me := uint32(os.Geteuid()); info.UID != me && info.UID != 0 {
-		return &SpoolError{
-			Dir: s.dir, Reason: fmt.Sprintf("belongs to user %d, and you are user %d: its owner could run commands as you", info.UID, me),
-			Hint: "work on it as its owner, or name another with --spool",
-		}
-	}
-	if info.Mode.Perm()&0o022 != 0 {
-		return &SpoolError{
-			Dir: s.dir, Reason: fmt.Sprintf("others may write to it (mode %04o), and so could run commands as you", info.Mode.Perm()),
-			Hint: "chmod 700 " + s.dir,
-		}
-	}
-	for _, d := range directories {
-		if info, err := s.fs.Lstat(d); err == nil && info.Mode.IsDir() && info.Mode.Perm()&0o022 != 0 {
-			return &SpoolError{
-				Dir: s.dir, Reason: fmt.Sprintf("others may write to its directory %s (mode %04o), and so could run commands as you", d, info.Mode.Perm()),
-				Hint: "chmod 700 " + s.abs(d),
-			}
-		}
-	}
-	return nil
 }
 
 func (s *Spool) checkFormat() error {

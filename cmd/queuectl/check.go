@@ -40,7 +40,7 @@ func invariantHelp() string {
 }
 
 func (o *checkOptions) run(cmd *cobra.Command) error {
-	return o.on(cmd, func(s *spool.Spool) error {
+	return o.with(cmd, spool.Options{Look: !o.repair}, func(s *spool.Spool) error {
 		rep, err := s.Check(cmd.Context(), o.repair)
 		if err != nil {
 			return err

@@ -70,7 +70,7 @@ func newConfigGet(c *cli) *cobra.Command {
 		Use: "get KEY", Short: "Print the value of a key", Args: exactly("KEY"),
 		ValidArgsFunction: once(completeKeys),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return c.on(cmd, func(s *spool.Spool) error {
+			return c.look(cmd, func(s *spool.Spool) error {
 				k, err := setting(s, args[0])
 				if err != nil {
 					return err
@@ -114,7 +114,7 @@ func newConfigList(c *cli) *cobra.Command {
 		Use: "list", Short: "List all keys with value, default, bounds and meaning", Args: noArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.on(cmd, func(s *spool.Spool) error {
+			return c.look(cmd, func(s *spool.Spool) error {
 				all, err := s.Settings()
 				if all == nil && err != nil {
 					return err

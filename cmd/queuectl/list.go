@@ -65,7 +65,7 @@ func (o *listOptions) run(cmd *cobra.Command) error {
 	if o.limit < 0 {
 		return usagef("", "--limit must not be negative")
 	}
-	return o.on(cmd, func(s *spool.Spool) error {
+	return o.look(cmd, func(s *spool.Spool) error {
 		if o.json {
 			return o.listJSON(cmd, s, states, o.limit)
 		}

@@ -38,7 +38,7 @@ comes byte for byte.`,
 }
 
 func (o *logsOptions) run(cmd *cobra.Command, short string) error {
-	return o.on(cmd, func(s *spool.Spool) error {
+	return o.look(cmd, func(s *spool.Spool) error {
 		id, err := s.Resolve(short)
 		if err != nil {
 			return err

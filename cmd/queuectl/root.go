@@ -124,12 +124,16 @@ in is the job's state.
 func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
 
 // open opens the spool, which must be there.
-func (c *cli) open(cmd *cobra.Command) (*spool.Spool, error) { return c.openAs(cmd, false) }
+func (c *cli) open(cmd *cobra.Command) (*spool.Spool, error) {
+	return c.openAs(cmd, spool.Options{})
+}
 
 // openOrMake opens the spool and makes it where there is none.
-func (c *cli) openOrMake(cmd *cobra.Command) (*spool.Spool, error) { return c.openAs(cmd, true) }
+func (c *cli) openOrMake(cmd *cobra.Command) (*spool.Spool, error) {
+	return c.openAs(cmd, spool.Options{Create: true})
+}
 
-func (c *cli) openAs(cmd *cobra.Command, create bool) (*spool.Spool, error) {
+func (c *cli) openAs(cmd *cobra.Command, o spool.Options) (*spool.Spool, error) {
 	dir := c.dir
 	if f := cmd.Flag("spool"); dir == "" && f != nil && f.Changed {
 		return nil, usagef("", "--spool names no directory")
@@ -140,12 +144,22 @@ func (c *cli) openAs(cmd *cobra.Command, create bool) (*spool.Spool, error) {
 			return nil, err
 		}
 	}
-	return spool.Open(dir, spool.Options{Create: create, Now: c.Now})
+	o.Now = c.Now
+	return spool.Open(dir, o)
 }
 
 // on runs f on the spool, which must be there.
-func (c *cli) on(cmd *cobra.Command, f func(*spool.Spool) error) (err error) {
-	s, err := c.open(cmd)
+func (c *cli) on(cmd *cobra.Command, f func(*spool.Spool) error) error {
+	return c.with(cmd, spool.Options{}, f)
+}
+
+// look runs f, which changes nothing, on the spool, whoever could write to it.
+func (c *cli) look(cmd *cobra.Command, f func(*spool.Spool) error) error {
+	return c.with(cmd, spool.Options{Look: true}, f)
+}
+
+func (c *cli) with(cmd *cobra.Command, o spool.Options, f func(*spool.Spool) error) (err error) {
+	s, err := c.openAs(cmd, o)
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ its file and its log are. A random id may be shortened to 4 or more characters.`
 }
 
 func (o *showOptions) run(cmd *cobra.Command, short string) error {
-	return o.on(cmd, func(s *spool.Spool) error {
+	return o.look(cmd, func(s *spool.Spool) error {
 		id, err := s.Resolve(short)
 		if err != nil {
 			return err

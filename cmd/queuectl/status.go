@@ -32,7 +32,7 @@ whether the spool is paused, what is due, and what needs attention.`,
 }
 
 func (o *statusOptions) run(cmd *cobra.Command) error {
-	return o.on(cmd, func(s *spool.Spool) error {
+	return o.look(cmd, func(s *spool.Spool) error {
 		st, err := s.Status()
 		if err != nil {
 			return err

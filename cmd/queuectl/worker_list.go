@@ -31,7 +31,7 @@ func newWorkerList(c *cli) *cobra.Command {
 }
 
 func (o *workerListOptions) run(cmd *cobra.Command) error {
-	return o.on(cmd, func(s *spool.Spool) error {
+	return o.look(cmd, func(s *spool.Spool) error {
 		pools, err := s.Pools()
 		if err != nil {
 			return err

@@ -1,0 +1,291 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"queuectl/spool/internal/fsys"
+)
+
+// Who may write a job, or into a directory on the way to it, may run commands
+// as the pool. So what somebody untrusted could have written is not worked on.
+
+const (
+	groupWrites = 0o020
+	othersWrite = 0o002
+	othersReach = 0o011 // search permission of group and others
+)
+
+// An UntrustedError says why something in the spool is left alone that
+// somebody else could have written, and the way out.
+type UntrustedError struct {
+	Path, Reason, Hint string
+}
+
+func (e *UntrustedError) Error() string { return e.Reason + "; " + e.Hint }
+
+// ours reports whether a user is trusted with anything: we and root are.
+func (s *Spool) ours(uid uint32) bool { return uid == s.me || uid == 0 }
+
+// distrust says why a file or directory could have been written by somebody
+// who is neither ours nor allowed by the configuration; "" where it could not.
+func (s *Spool) distrust(info fsys.Info, c *Config) string {
+	allowedGroup := c.AllowGroup >= 0 && int64(info.GID) == c.AllowGroup
+	switch {
+	case !s.ours(info.UID) && !slices.Contains(c.AllowUsers, info.UID):
+		return fmt.Sprintf("belongs to user %d", info.UID)
+	case info.Mode.Perm()&othersWrite != 0:
+		return fmt.Sprintf("everybody may write to it (mode %04o)", info.Mode.Perm())
+	case info.Mode.Perm()&groupWrites != 0 && !allowedGroup && !s.privateGroup(info):
+		return fmt.Sprintf("group %d may write to it (mode %04o)", info.GID, info.Mode.Perm())
+	}
+	return ""
+}
+
+// privateGroup reports a plain file of ours in the group that is ours alone,
+// by the custom that it has our number: with it goes a umask of 002.
+func (s *Spool) privateGroup(info fsys.Info) bool {
+	return info.Mode.IsRegular() && info.UID == s.me && info.GID == s.me
+}
+
+// allowed says by which setting something is trusted that would not be without
+// it; "" where none is needed.
+func (s *Spool) allowed(info fsys.Info, c *Config) string {
+	nobody := defaults
+	switch {
+	case s.distrust(info, &nobody) == "" || s.distrust(info, c) != "":
+		return ""
+	case !s.ours(info.UID):
+		return fmt.Sprintf("belongs to user %d, which allow_users allows", info.UID)
+	}
+	return fmt.Sprintf("group %d may write to it (mode %04o), which allow_group allows", info.GID, info.Mode.Perm())
+}
+
+// wayOut is what makes distrust end.
+func (s *Spool) wayOut(path string, info fsys.Info) string {
+	p := s.abs(path)
+	switch {
+	case !s.ours(info.UID):
+		return fmt.Sprintf("see whether it is as it should be, then \"chown %d %s\", or name the user in config allow_users", s.me, p)
+	case info.Mode.Perm()&othersWrite == 0:
+		return "see whether it is as it should be, then \"chmod go-w " + p + "\", or name the group in config allow_group"
+	}
+	return "see whether it is as it should be, then \"chmod go-w " + p + "\""
+}
+
+// trusted returns an UntrustedError for what is not to be worked on.
+func (s *Spool) trusted(path string, info fsys.Info) error {
+	c := s.cfg()
+	if why := s.distrust(info, &c); why != "" {
+		return &UntrustedError{path, why + ", and so could have others run commands as us", s.wayOut(path, info)}
+	}
+	return nil
+}
+
+// trustDrop is trusted for a drop. What lies in the drop box was put there by
+// a member of its group, whoever owns it.
+func (s *Spool) trustDrop(path string, info fsys.Info) error {
+	if !s.ours(info.UID) && info.Mode.Perm()&othersWrite == 0 && stateOf(path) == Pending && s.dropBox() {
+		info.UID = s.me
+	}
+	return s.trusted(path, info)
+}
+
+// trustLinks refuses a file in the drop box that has other names: any member
+// may have linked a file of somebody else there, or one of ours.
+func (s *Spool) trustLinks(path string, info fsys.Info) error {
+	if info.Nlink > 1 && stateOf(path) == Pending && (!s.ours(info.UID) || s.dropBox()) {
+		return &InvalidError{Reason: "has other names (hard links), and in a drop box it may be the file of somebody else; drop a copy"}
+	}
+	return nil
+}
+
+// dropBox reports whether the group that the configuration allows may write
+// into pending/.
+func (s *Spool) dropBox() bool {
+	c := s.cfg()
+	info, err := s.fs.Lstat(string(Pending))
+	return err == nil && c.AllowGroup >= 0 && int64(info.GID) == c.AllowGroup && info.Mode.Perm()&groupWrites != 0
+}
+
+// closedDrop explains a drop that we may not read. What is no plain file is
+// refused all the same.
+func (s *Spool) closedDrop(path string, err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	info, lstatErr := s.fs.Lstat(path)
+	switch {
+	case lstatErr != nil:
+		return err
+	case !info.Mode.IsRegular():
+		return errNotPlain
+	}
+	return &UntrustedError{
+		path, fmt.Sprintf("belongs to user %d, and user %d may not read it", info.UID, s.me),
+		fmt.Sprintf("its owner lets it be read with \"setfacl -m u:%d:r %s\"", s.me, s.abs(path)),
+	}
+}
+
+// checkOwner refuses a spool into which somebody untrusted could write. The
+// spool itself and its config.json come first, and no setting allows them to
+// others: who writes there could allow himself everything.
+func (s *Spool) checkOwner() error {
+	nobody := defaults
+	for _, path := range []string{".", configFile} {
+		info, err := s.fs.Lstat(path)
+		if path != "." && notExist(err) {
+			continue
+		}
+		if err != nil {
+			return &SpoolError{Dir: s.dir, Reason: path + ": " + reason(err), Err: err}
+		}
+		if why := s.distrust(info, &nobody); why != "" {
+			return s.untrustedOwn(path, info, why)
+		}
+	}
+	c := s.cfg()
+	for _, path := range s.ownDirs(false) {
+		info, err := s.fs.Lstat(path)
+		if err != nil || !info.Mode.IsDir() {
+			continue
+		}
+		if why := s.distrust(info, &c); why != "" {
+			return &SpoolError{
+				Dir: s.dir, Reason: fmt.Sprintf("its directory %s %s: others could run commands as you", path, why),
+				Hint: s.wayOut(path, info),
+			}
+		}
+	}
+	return nil
+}
+
+// untrustedOwn is the error about the spool itself or its configuration.
+func (s *Spool) untrustedOwn(path string, info fsys.Info, why string) error {
+	what := ""
+	if path != "." {
+		what = "its " + path + " "
+	}
+	if !s.ours(info.UID) {
+		return &SpoolError{
+			Dir: s.dir, Reason: fmt.Sprintf("%s%s, and you are user %d: its owner could run commands as you", what, why, s.me),
+			Hint: s.dropHint(fmt.Sprintf("work on it as its owner (sudo -u '#%d' queuectl ...), or name another with --spool", info.UID)),
+		}
+	}
+	return &SpoolError{
+		Dir: s.dir, Reason: fmt.Sprintf("%s%s: others may write to it, and so could run commands as you", what, why),
+		Hint: "chmod go-w " + s.abs(path),
+	}
+}
+
+// ownDirs are the directories of the spool. Those below ids and logs are left
+// out, unless all are wanted, where nobody else can reach them.
+func (s *Spool) ownDirs(all bool) []string {
+	dirs := slices.Clone(directories)
+	for _, top := range directories {
+		info, err := s.fs.Lstat(top)
+		if err != nil || !info.Mode.IsDir() || top == "tmp" || (top == string(Pending) && !all) {
+			continue
+		}
+		if !all && info.Mode.Perm()&othersReach == 0 {
+			continue
+		}
+		_ = s.fs.List(top, func(name string) bool {
+			if len(name) == 2 && (top == "ids" || top == "logs") || overflowDir(name) {
+				dirs = append(dirs, top+"/"+name)
+			}
+			return true
+		})
+	}
+	return dirs
+}
+
+// dropHint leads whoever may not work on a spool to its drop box, if it has
+// one.
+func (s *Spool) dropHint(otherwise string) string { return dropHint(s.dir, otherwise) }
+
+func dropHint(dir, otherwise string) string {
+	pending := filepath.Join(dir, string(Pending))
+	info, err := os.Lstat(pending)
+	if err != nil || !info.IsDir() || info.Mode().Perm()&groupWrites == 0 || info.Mode()&fs.ModeSticky == 0 {
+		return otherwise
+	}
+	return "members of its group drop jobs as files: cp job.json " + pending + "/"
+}
+
+// checkWay refuses a spool reached through a directory in which somebody
+// untrusted could put another in its place. Where the path has symbolic links,
+// the way to each and to its target counts.
+func (s *Spool) checkWay(dir string) error { return s.checkPath(dir, new(int)) }
+
+// maxLinks is how many symbolic links a path may have, as in Linux.
+const maxLinks = 40
+
+func (s *Spool) checkPath(dir string, links *int) error {
+	at, rest := "/", strings.Split(dir, "/")
+	for i, name := range rest {
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			at = filepath.Dir(at)
+			continue
+		}
+		if err := s.trustParent(at); err != nil {
+			return err
+		}
+		here := at
+		at = filepath.Join(at, name)
+		target, err := os.Readlink(at)
+		if err != nil {
+			continue // no link
+		}
+		if *links++; *links > maxLinks {
+			return &SpoolError{Dir: s.dir, Reason: "is reached through too many symbolic links", Hint: "name its real path with --spool"}
+		}
+		if err := s.trustOwner(at, "the symbolic link"); err != nil {
+			return err
+		}
+		if !filepath.IsAbs(target) {
+			target = here + "/" + target
+		}
+		return s.checkPath(target+"/"+strings.Join(rest[i+1:], "/"), links)
+	}
+	return nil
+}
+
+func (s *Spool) trustParent(dir string) error {
+	if err := s.trustOwner(dir, "the directory"); err != nil {
+		return err
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return &SpoolError{Dir: s.dir, Reason: reason(err), Err: err}
+	}
+	if info.Mode().Perm()&(groupWrites|othersWrite) != 0 && info.Mode()&fs.ModeSticky == 0 {
+		return &SpoolError{
+			Dir: s.dir, Reason: fmt.Sprintf("is reached through %s, to which others may write (mode %04o): they could put another in its place", dir, info.Mode().Perm()),
+			Hint: "chmod go-w " + dir + ", or move the spool",
+		}
+	}
+	return nil
+}
+
+func (s *Spool) trustOwner(path, what string) error {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return &SpoolError{Dir: s.dir, Reason: reason(err), Err: err}
+	}
+	if uid, ok := fsys.Owner(info); ok && !s.ours(uid) {
+		return &SpoolError{
+			Dir: s.dir, Reason: fmt.Sprintf("is reached through %s %s, which belongs to user %d: its owner could put another in its place", what, path, uid),
+			Hint: "work on it as its owner, or move the spool",
+		}
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package spool
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"queuectl/spool/internal/fsys"
+)
+
+// TestDistrust is who is trusted, by owner, group and mode, as another user
+// sees it.
+func TestDistrust(t *testing.T) {
+	s := &Spool{me: 1000}
+	plain, allows := defaults, defaults
+	allows.AllowGroup, allows.AllowUsers = 50, []uint32{1001}
+	for _, c := range []struct {
+		uid, gid     uint32
+		mode         fs.FileMode
+		plain, allow bool // trusted
+	}{
+		{1000, 100, 0o600, true, true},
+		{0, 100, 0o644, true, true},
+		{1001, 100, 0o600, false, true},
+		{1002, 100, 0o600, false, false},
+		{1000, 50, 0o660, false, true},
+		{1000, 50, 0o662, false, false},
+		{1000, 51, 0o660, false, false},
+		{1000, 1000, 0o664, true, true},
+		{1000, 1000, 0o770 | fs.ModeDir, false, false},
+		{1000, 50, 0o730 | fs.ModeDir | fs.ModeSticky, false, true},
+		{1000, 50, 0o777 | fs.ModeDir | fs.ModeSticky, false, false},
+	} {
+		info := fsys.Info{UID: c.uid, GID: c.gid, Mode: c.mode}
+		if why := s.distrust(info, &plain); (why == "") != c.plain {
+			t.Errorf("%+v: %q", c, why)
+		}
+		if why := s.distrust(info, &allows); (why == "") != c.allow {
+			t.Errorf("%+v, allowed: %q", c, why)
+		}
+	}
+}
+
+// TestOpenRefuses is each part of a spool that others could write to.
+func TestOpenRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name, path string
+		mode       os.FileMode
+		hint       string
+	}{
+		{"the spool", "spool", 0o770, "chmod go-w"},
+		{"config.json", "spool/config.json", 0o666, "config.json"},
+		{"a directory", "spool/ids", 0o777, "its directory ids"},
+		{"the way", ".", 0o777, "could put another in its place"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			b := newBench(t)
+			b.unasked = true
+			p := filepath.Join(filepath.Dir(b.dir), c.path)
+			must(t, os.Chmod(p, c.mode))
+			_, err := Open(b.dir, Options{})
+			if !errors.Is(err, ErrUnusable) || !strings.Contains(err.Error(), c.hint) {
+				t.Errorf("open: %v", err)
+			}
+			s, err := Open(b.dir, Options{Look: true})
+			must(t, err)
+			must(t, s.Close())
+			must(t, os.Chmod(p, 0o700))
+			s, err = Open(b.dir, Options{})
+			must(t, err)
+			must(t, s.Close())
+		})
+	}
+}
+
+// TestWayThroughLinks follows symbolic links, also relative ones, and is
+// content with a sticky directory.
+func TestWayThroughLinks(t *testing.T) {
+	b := newBench(t)
+	top := filepath.Dir(b.dir)
+	must(t, os.Mkdir(top+"/open", 0o700))
+	must(t, os.Symlink("../spool", top+"/open/link"))
+	open := func() error {
+		s, err := Open(top+"/open/link", Options{})
+		if err == nil {
+			err = s.Close()
+		}
+		return err
+	}
+	must(t, open())
+	must(t, os.Chmod(top+"/open", 0o777))
+	if err := open(); !errors.Is(err, ErrUnusable) {
+		t.Errorf("through a link that others could exchange: %v", err)
+	}
+	must(t, os.Chmod(top+"/open", 0o777|os.ModeSticky))
+	must(t, open())
+}
+
+// TestUntrustedJobIsNotClaimed: it stays where it is and is not charged, and
+// runs once it is ours alone.
+func TestUntrustedJobIsNotClaimed(t *testing.T) {
+	b := newBench(t)
+	at := b.enqueue("x")
+	p := b.pool()
+	must(t, os.Chmod(b.at(at), 0o666))
+	before := b.read(at)
+	_, err := p.Claim(at)
+	var untrusted *UntrustedError
+	if !errors.As(err, &untrusted) || !strings.Contains(err.Error(), "chmod go-w") || b.read(at) != before {
+		t.Errorf("claim: %v", err)
+	}
+	must(t, os.Chmod(b.at(at), 0o600))
+	b.claim(p, "x")
+}
