@@ -207,7 +207,12 @@ func (s *Spool) ownDirs(all bool) []string {
 
 // dropHint leads whoever may not work on a spool to its drop box, if it has
 // one.
-func (s *Spool) dropHint(otherwise string) string { return dropHint(s.dir, otherwise) }
+func (s *Spool) dropHint(otherwise string) string {
+	if s.me == 0 {
+		return otherwise // root can be its owner
+	}
+	return dropHint(s.dir, otherwise)
+}
 
 func dropHint(dir, otherwise string) string {
 	pending := filepath.Join(dir, string(Pending))
