@@ -115,3 +115,23 @@ func TestUntrustedJobIsNotClaimed(t *testing.T) {
 	must(t, os.Chmod(b.at(at), 0o600))
 	b.claim(p, "x")
 }
+
+// TestForeignDrop: the file of another user stays until allow_users names them.
+func TestForeignDrop(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to give a file away")
+	}
+	b := newBench(t)
+	b.put("pending/hello.json", jobText("x"))
+	must(t, os.Chown(b.at("pending/hello.json"), 61235, 61235))
+	p := b.pool()
+	_, err := p.Adopt(ctx, "pending/hello.json")
+	var untrusted *UntrustedError
+	if !errors.As(err, &untrusted) || !strings.Contains(err.Error(), "allow_users") {
+		t.Fatalf("adopt: %v", err)
+	}
+	must(t, b.SetConfig("allow_users", "61235"))
+	b.clk.add(configAge) // what nobody can tell the writer of has to rest for a while, too
+	_, err = p.Adopt(ctx, "pending/hello.json")
+	must(t, err)
+}
