@@ -67,6 +67,12 @@ lint: ## what can be told without running: format, vet (also for macOS and FreeB
 race: ## run all tests, in their short form, under the race detector
 	GORACE='atexit_sleep_ms=10 halt_on_error=1' $(GO) test -race -short $(RACEFLAGS) ./...
 
+SOAKJOBS ?= 1000000
+
+.PHONY: soak
+soak: ## send SOAKJOBS (1000000) jobs through pools that are killed at random
+	QUEUECTL_LONG=1 QUEUECTL_SOAK_JOBS=$(SOAKJOBS) $(GO) test ./cmd/queuectl -run '^TestSoak$$' -v -count 1 -timeout 6h
+
 .PHONY: bench
 bench: ## run the benchmarks, BENCHTIME (1s) each
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...

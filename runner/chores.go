@@ -231,6 +231,11 @@ func (d *dispatcher) report() work {
 	list := d.problems.list(d.blocked)
 	return func(context.Context) func() {
 		err := d.p.m.SetProblems(list)
-		return func() { d.warn("cannot write down this pool's problems", err) }
+		return func() {
+			if d.blocked != nil && spool.FileSystemWide(err) {
+				return // it is said already
+			}
+			d.warn("cannot write down this pool's problems", err)
+		}
 	}
 }

@@ -35,6 +35,7 @@ func (a *attempt) command(c *spool.Claim, l *jobLog) ending {
 	if err != nil {
 		return failed("%v", err)
 	}
+	a.begun()
 	if err := c.Started(p.proc.Pid); err != nil {
 		a.log(slog.LevelWarn, "cannot write down the job's pid", c, "error", err)
 	}

@@ -41,6 +41,14 @@ func (d *dispatcher) begin(ctx context.Context, it *item) {
 	}()
 }
 
+// begun says that the file system has taken all that a start needs: a claim
+// alone needs no inode, but a log does.
+func (a *attempt) begun() {
+	if a.news {
+		a.d.tell(a.d.unblock)
+	}
+}
+
 // look has the attempt look for a request.
 func (a *attempt) look() {
 	select {
@@ -130,6 +138,7 @@ func (a *attempt) run(ctx context.Context) report {
 	l := &jobLog{c: c}
 	var e ending
 	if h != nil {
+		a.begun()
 		e = a.handle(ctx, c, h, l)
 	} else {
 		e = a.command(c, l)
@@ -149,10 +158,9 @@ func (a *attempt) run(ctx context.Context) report {
 	return a.settle(c, e)
 }
 
-// claimed says that the file system takes changes, and that this job has no
-// problem any more: where the pool cannot run it, the attempt says so later.
+// claimed says that this job has no problem any more: where the pool cannot
+// run it, the attempt says so later.
 func (d *dispatcher) claimed(it *item) {
-	d.unblock()
 	if pr := d.problems[it.id]; pr != nil && pr.pause < passOverMin {
 		d.noProblem(it)
 	}
@@ -214,6 +222,9 @@ func (a *attempt) insist(c *spool.Claim, end func() error) error {
 	for told := false; ; told = true {
 		err := end()
 		if err == nil || errors.Is(err, spool.ErrGone) {
+			if told {
+				a.d.tell(a.d.unblock)
+			}
 			return err
 		}
 		if !told {

@@ -229,7 +229,9 @@ func (g *staging) adoptAs(ctx context.Context, b birth) error {
 	staged := g.path + "/" + path.Base(b.dest)
 	if stateOf(b.dest) != Pending {
 		staged = g.path + "/new/" + b.dest
-		s.madeDir(path.Dir(staged))
+		if _, err := s.madeDir(path.Dir(staged)); err != nil {
+			return err
+		}
 	}
 	f, err := s.fs.Open(staged, os.O_RDWR|os.O_CREATE|os.O_EXCL)
 	if err != nil {
@@ -401,7 +403,9 @@ func (s *Spool) openLog(id string) (fsys.File, error) {
 	p := logPath(id)
 	f, err := s.fs.Open(p, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
 	if notExist(err) {
-		s.madeDir(path.Dir(p))
+		if _, err = s.madeDir(path.Dir(p)); err != nil {
+			return nil, err
+		}
 		f, err = s.fs.Open(p, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
 	}
 	return f, err

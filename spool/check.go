@@ -406,7 +406,9 @@ func (c *checker) tidy() error {
 	}
 	s := c.s
 	for _, d := range directories {
-		if s.madeDir(d) {
+		if made, err := s.madeDir(d); err != nil {
+			return err
+		} else if made {
 			c.mended(invSpool, d, "", "the directory was missing")
 		}
 	}

@@ -137,9 +137,10 @@ func noHardLinks(err error) bool {
 }
 
 // FileSystemWide reports whether an error of a claim or a settle concerns the
-// whole file system and not one file: it is full, or cannot be written to.
+// whole file system and not one file: it is full, or cannot be written to, or
+// the process has no descriptors left.
 func FileSystemWide(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EROFS) ||
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EROFS) ||
 		errors.Is(err, syscall.ENFILE) || errors.Is(err, syscall.EMFILE)
 }
 

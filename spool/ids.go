@@ -28,7 +28,9 @@ func (s *Spool) linkIDThen(ctx context.Context, staged, id string, sync bool) er
 		err := s.fs.Link(staged, to)
 		if notExist(err) && !made {
 			made = true // by us, or by somebody who was faster
-			s.madeDir(path.Dir(to))
+			if _, err := s.madeDir(path.Dir(to)); err != nil {
+				return err
+			}
 			if sync {
 				if err := s.group.sync(nil, "ids"); err != nil {
 					return err

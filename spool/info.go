@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"iter"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -336,6 +337,9 @@ func (s *Spool) Status() (*Status, error) {
 	}
 	if _, err := s.Config(); err != nil {
 		st.Problems = append(st.Problems, Problem{Reason: oneLine(err.Error())})
+	}
+	if lack := s.lack(); lack != "" {
+		st.Problems = slices.Insert(st.Problems, 0, Problem{Reason: lack})
 	}
 	return st, nil
 }

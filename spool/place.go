@@ -105,10 +105,14 @@ func (s *Spool) moveTo(from string, st State, n Name) (string, error) {
 			n.Time = n.Time.Add(time.Microsecond)
 		case notExist(err) && !made:
 			made = true // by us, or by somebody who was faster
-			s.madeDir(dir)
+			if _, err := s.madeDir(dir); err != nil {
+				return "", err
+			}
 		case errors.Is(err, syscall.ENOSPC) && tries < 3 && s.hasRoom():
 			dir = s.nextPlace(st)
-			s.madeDir(dir)
+			if _, err := s.madeDir(dir); err != nil {
+				return "", err
+			}
 		default:
 			return "", err
 		}
@@ -122,8 +126,9 @@ func (s *Spool) putBack(from, to string) error {
 	for n, ok := ParseName(path.Base(to)); ; {
 		err := s.fs.RenameNoReplace(from, to)
 		if notExist(err) {
-			s.madeDir(path.Dir(to))
-			err = s.fs.RenameNoReplace(from, to)
+			if _, err = s.madeDir(path.Dir(to)); err == nil {
+				err = s.fs.RenameNoReplace(from, to)
+			}
 		}
 		if !exists(err) {
 			return err
@@ -147,13 +152,19 @@ func (s *Spool) putBack(from, to string) error {
 
 // madeDir makes a directory that may be missing: held, an overflow directory,
 // or one that a person has removed. It reports whether it was missing and we
-// made it; somebody else may be faster.
-func (s *Spool) madeDir(dir string) bool {
-	parent, _ := path.Split(dir)
-	if parent != "" {
-		s.madeDir(strings.TrimSuffix(parent, "/"))
+// made it; somebody else may be faster. Where it cannot be made, that is the
+// reason to tell, and not that something below it does not exist.
+func (s *Spool) madeDir(dir string) (made bool, err error) {
+	err = s.fs.Mkdir(dir)
+	if parent := path.Dir(dir); notExist(err) && parent != "." {
+		if _, err = s.madeDir(parent); err == nil {
+			err = s.fs.Mkdir(dir)
+		}
 	}
-	return s.fs.Mkdir(dir) == nil
+	if exists(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 func (s *Spool) sameFile(a, b string) (bool, error) {
@@ -172,6 +183,23 @@ func (s *Spool) sameFile(a, b string) (bool, error) {
 func (s *Spool) hasRoom() bool {
 	sp, err := s.fs.Space()
 	return err == nil && sp.FreeBytes > 1<<20 && (sp.TotalFiles == 0 || sp.FreeFiles > 16)
+}
+
+// lack says why the file system takes no new jobs: a pool that would write it
+// down for status can not. "" where it does take them.
+func (s *Spool) lack() string {
+	sp, err := s.fs.Space()
+	switch {
+	case err != nil:
+		return ""
+	case sp.ReadOnly:
+		return "the file system of the spool is read-only"
+	case sp.FreeBytes == 0:
+		return "the file system of the spool is full: no space left"
+	case sp.TotalFiles > 0 && sp.FreeFiles == 0:
+		return "the file system of the spool is full: no inodes left"
+	}
+	return ""
 }
 
 // is reports whether path is the inode that info tells of.

@@ -73,7 +73,9 @@ func (p *Pool) join() error {
 		return err
 	}
 	tmp := "tmp/" + p.name + ".json"
-	s.madeDir("workers")
+	if _, err := s.madeDir("workers"); err != nil {
+		return err
+	}
 	if err := s.writeNew(tmp, append(data, '\n'), false); err != nil {
 		return err
 	}

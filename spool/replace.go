@@ -31,7 +31,9 @@ func (s *Spool) replace(id, from string, old fsys.Info, content []byte, dest str
 // from, and proves that it is the inode meant.
 func (g *staging) take(from string, old fsys.Info) error {
 	to := g.path + "/" + from
-	g.s.madeDir(path.Dir(to))
+	if _, err := g.s.madeDir(path.Dir(to)); err != nil {
+		return err
+	}
 	g.taken = append(g.taken, path.Dir(from), path.Dir(to))
 	err := g.s.fs.RenameNoReplace(from, to)
 	if elsewhere(err) {
@@ -50,9 +52,14 @@ func (g *staging) take(from string, old fsys.Info) error {
 func (g *staging) replacement(id string, content []byte, dest string) (fsys.File, error) {
 	s := g.s
 	second := g.path + "/new/ids/" + id + ".json"
-	s.madeDir(path.Dir(second))
-	s.madeDir(path.Dir(g.path + "/new/" + dest))
-	f, err := s.fs.Open(second, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	var f fsys.File
+	_, err := s.madeDir(path.Dir(second))
+	if err == nil {
+		_, err = s.madeDir(path.Dir(g.path + "/new/" + dest))
+	}
+	if err == nil {
+		f, err = s.fs.Open(second, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	}
 	if err == nil {
 		_, err = f.WriteAt(content, 0)
 	}

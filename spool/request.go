@@ -33,7 +33,9 @@ func (s *Spool) ask(name string, q request) error {
 	if err != nil {
 		return err
 	}
-	s.madeDir("control")
+	if _, err := s.madeDir("control"); err != nil {
+		return err
+	}
 	return s.writeOver("control/"+name, append(data, '\n'))
 }
 

@@ -145,8 +145,9 @@ func (s *Spool) forward(kind stagedKind, dir, f string) error {
 		to := idPath(stagedID(path.Base(f)))
 		err := s.fs.Rename(from, to)
 		if notExist(err) {
-			s.madeDir(path.Dir(to))
-			err = s.fs.Rename(from, to)
+			if _, err = s.madeDir(path.Dir(to)); err == nil {
+				err = s.fs.Rename(from, to)
+			}
 		}
 		return err
 	case stagedNew:

@@ -477,6 +477,21 @@ func TestLogs(t *testing.T) {
 	b.settle(c, Result{Outcome: Succeeded}, Completed)
 }
 
+// Where the directory of a log cannot be made, that is the reason told, and
+// not that the log does not exist.
+func TestLogWithoutRoom(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	c := b.claim(b.pool(), "x")
+	b.faults.fail("mkdir", "logs", syscall.ENOSPC)
+	_, err := c.OpenLog()
+	wantErr(t, err, syscall.ENOSPC)
+	b.faults.clear()
+	f, err := c.OpenLog()
+	must(t, err)
+	must(t, f.Close())
+}
+
 // A settle is never kept in processing/ for want of room in a directory.
 func TestFullDirectoryOverflows(t *testing.T) {
 	b := newBench(t)

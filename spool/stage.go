@@ -36,8 +36,10 @@ func (s *Spool) stage() (*staging, error) {
 		if exists(err) {
 			continue
 		}
-		if notExist(err) && s.madeDir("tmp") {
-			continue
+		if notExist(err) {
+			if _, err = s.madeDir("tmp"); err == nil {
+				continue
+			}
 		}
 		if err != nil {
 			return nil, s.unwritable(err)

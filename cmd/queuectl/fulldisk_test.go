@@ -1,0 +1,176 @@
+//go:build linux
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// A small disk is a file system of its own in a file, 16 MiB long. The bench's
+// spool lies on it; effects and messages of pools do not.
+type smallDisk struct {
+	*bench
+	image, dir string
+}
+
+// diskBench makes an ext4 with those options of mkfs and mounts it.
+func diskBench(t *testing.T, options ...string) smallDisk {
+	t.Helper()
+	if os.Getuid() != 0 {
+		t.Skip("only root may mount a file system")
+	}
+	for _, program := range []string{"mkfs.ext4", "mount", "umount", "fsck.ext4"} {
+		need(t, program)
+	}
+	dir := t.TempDir() // before the bench's: it is removed after the disk is unmounted
+	d := smallDisk{image: filepath.Join(dir, "image"), dir: filepath.Join(dir, "disk")}
+	if err := os.Mkdir(d.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(d.image, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(d.image, 16<<20); err != nil {
+		t.Fatal(err)
+	}
+	d.bench = &bench{T: t, dir: t.TempDir(), spool: filepath.Join(d.dir, "spool")}
+	d.root("mkfs.ext4", append(append([]string{"-q"}, options...), d.image)...)
+	if out, err := exec.Command("mount", "-o", "loop,errors=remount-ro", d.image, d.dir).CombinedOutput(); err != nil {
+		t.Skipf("no loop devices here: %v: %s", err, out)
+	}
+	t.Cleanup(d.unmount)
+	t.Cleanup(d.end)
+	return d
+}
+
+func (d smallDisk) root(name string, args ...string) string {
+	d.Helper()
+	out, err := exec.Command(name, args...).CombinedOutput()
+	if err != nil {
+		d.Fatalf("%s %q: %v\n%s", name, args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// unmount waits for what the kernel still has open there.
+func (d smallDisk) unmount() {
+	d.till("the disk is unmounted", func() bool { return exec.Command("umount", d.dir).Run() == nil })
+}
+
+// exhaust fills the disk with one file to its last byte, or with empty files
+// to its last inode, and returns what gives the room back.
+func (d smallDisk) exhaust(inodes bool) (release func()) {
+	d.Helper()
+	dir := filepath.Join(d.dir, "filler")
+	// What one large file leaves over, small ones take.
+	script := `mkdir filler; cat /dev/zero >filler/big; sync -f .; i=0; while echo >filler/$i; do i=$((i+1)); done`
+	if inodes {
+		script = `mkdir filler; i=0; while : >filler/$i; do i=$((i+1)); done`
+	}
+	cmd := exec.Command("sh", "-c", script)
+	cmd.Dir = d.dir
+	_ = cmd.Run() // what it cannot write ends it
+	if err := os.WriteFile(filepath.Join(dir, "more"), []byte("x"), 0o600); !errors.Is(err, syscall.ENOSPC) {
+		d.Fatalf("the disk does not fill up: %v", err)
+	}
+	return func() {
+		if err := os.RemoveAll(dir); err != nil {
+			d.Fatal(err)
+		}
+	}
+}
+
+// refuses has an enqueue fail, with the reason and no id.
+func (d smallDisk) refuses(id, reason string) {
+	d.Helper()
+	out, msg, status := d.try("enqueue", d.encode(job{"id": id, "command": "true"}))
+	if status == exitDone || out != "" || !strings.Contains(msg, reason) || strings.Count(msg, "\n") > 3 {
+		d.Errorf("enqueue: status %d, %q, %q; want the reason %q", status, out, msg, reason)
+	}
+}
+
+// On a full disk nothing is accepted that would be lost, nothing that was
+// accepted is lost, and all goes on when there is room again: without blocks,
+// and without inodes.
+func TestFullDisk(t *testing.T) {
+	for _, kind := range []struct {
+		name    string
+		options []string
+		inodes  bool
+	}{{name: "space"}, {"inodes", []string{"-N", "1024"}, true}} {
+		t.Run(kind.name, func(t *testing.T) {
+			d := diskBench(t, kind.options...)
+			n := rounds(10, 20, 50)
+			d.batch(n, `echo "$QUEUECTL_JOB_ID" >>"$D/effects"; until [ -e "$D/go" ]; do sleep 0.01; done; head -c 20000 /dev/zero | tr '\0' x`)
+			p := d.start("--count", "2")
+			d.till("two run", func() bool { return len(d.effects()) == 2 })
+			release := d.exhaust(kind.inodes)
+			d.refuses("late", "no space left on device")
+			d.write("go", "")
+			p.says("nothing is started until the file system takes changes again")
+			if out := d.q("status"); !strings.Contains(out, "the file system of the spool is full: no "+kind.name) {
+				d.Errorf("status does not tell why nothing goes on:\n%s", out)
+			}
+			release()
+			d.till("all have ended", func() bool { return d.count("completed") == n })
+			d.enqueue(job{"id": "late", "command": "true"})
+			d.await("late", "completed")
+			if c := strings.Count(p.messages(), "nothing is started"); c > 4 {
+				d.Errorf("the pool says %d times that it waits:\n%s", c, p.messages())
+			}
+			ran := make(map[string]int)
+			for _, id := range d.effects() {
+				ran[id]++
+			}
+			for id, n := range ran {
+				if got := d.show(id).Attempts; got != n { // what did not begin is no attempt
+					d.Errorf("%s ran %d times and has %d attempts", id, n, got)
+				}
+			}
+		})
+	}
+}
+
+// A file system that goes read-only under the queue, as ext4 does when it
+// finds an error: pools wait and say so, and after a repair all runs.
+func TestReadOnlyDisk(t *testing.T) {
+	d := diskBench(t)
+	trigger := fmt.Sprintf("/sys/fs/ext4/%s/trigger_fs_error", filepath.Base(d.root("findmnt", "-no", "SOURCE", d.dir)))
+	if f, err := os.OpenFile(trigger, os.O_WRONLY, 0); err != nil {
+		t.Skipf("no errors on demand here: %v", err)
+	} else {
+		f.Close()
+	}
+	const n = 6
+	d.batch(n, `echo "$QUEUECTL_JOB_ID" >>"$D/effects"; until [ -e "$D/go" ]; do sleep 0.01; done`)
+	p := d.start("--count", "2")
+	d.till("two run", func() bool { return len(d.effects()) == 2 })
+	if err := os.WriteFile(trigger, []byte("1"), 0); err != nil {
+		t.Fatal(err)
+	}
+	d.refuses("late", "read-only file system")
+	d.write("go", "")
+	p.says("read-only file system")
+	if got := len(d.effects()); got != 2 {
+		d.Errorf("%d jobs have run on a disk that takes no outcome", got)
+	}
+	if c := strings.Count(p.messages(), "read-only file system"); c > 4 {
+		d.Errorf("the pool says it %d times:\n%s", c, p.messages())
+	}
+	p.signal(syscall.SIGKILL)
+	p.wait()
+	d.unmount()
+	_ = exec.Command("fsck.ext4", "-fy", d.image).Run() // its status says that it has repaired
+	d.root("mount", "-o", "loop", d.image, d.dir)
+	d.drain()
+	if c := d.count("completed"); c != n {
+		d.Errorf("%d of %d jobs are completed", c, n)
+	}
+}
