@@ -123,11 +123,6 @@ in is the job's state.
 
 func lowerFirst(s string) string { return strings.ToLower(s[:1]) + s[1:] }
 
-// open opens the spool, which must be there.
-func (c *cli) open(cmd *cobra.Command) (*spool.Spool, error) {
-	return c.openAs(cmd, spool.Options{})
-}
-
 // openOrMake opens the spool and makes it where there is none.
 func (c *cli) openOrMake(cmd *cobra.Command) (*spool.Spool, error) {
 	return c.openAs(cmd, spool.Options{Create: true})
