@@ -80,8 +80,8 @@ func Open(dir string, o Options) (*Spool, error) {
 		return nil, &SpoolError{Dir: dir, Reason: err.Error(), Err: err}
 	}
 	if o.Create {
-		if err := os.MkdirAll(abs, 0o700); err != nil {
-			return nil, &SpoolError{Dir: abs, Reason: "cannot be made: " + reason(err), Err: err}
+		if err := makeDirs(abs); err != nil {
+			return nil, err
 		}
 	}
 	osfs, err := fsys.Open(abs)
@@ -94,7 +94,11 @@ func Open(dir string, o Options) (*Spool, error) {
 	s := newSpool(abs, osfs, newSystem(o.Now))
 	s.way = func() error { return s.checkWay(abs) }
 	if s.look = o.Look; !o.Look {
-		err = s.way()
+		// In this order: what a way leads to that nobody else can change is
+		// still what we have opened.
+		if err = s.way(); err == nil {
+			err = s.inPlace()
+		}
 	}
 	if err == nil {
 		err = s.open(o.Create)
@@ -104,6 +108,19 @@ func Open(dir string, o Options) (*Spool, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// makeDirs makes the spool's directory, and those on the way to it that are
+// missing, where nobody else can lead the way elsewhere.
+func makeDirs(abs string) error {
+	s := &Spool{dir: abs, me: uint32(os.Geteuid())}
+	if err := s.checkWay(abs); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(abs, 0o700); err != nil {
+		return &SpoolError{Dir: abs, Reason: "cannot be made: " + reason(err), Err: err}
+	}
+	return nil
 }
 
 func newSpool(dir string, f fsys.FS, sys system) *Spool {

@@ -225,7 +225,8 @@ func dropHint(dir, otherwise string) string {
 
 // checkWay refuses a spool reached through a directory in which somebody
 // untrusted could put another in its place. Where the path has symbolic links,
-// the way to each and to its target counts.
+// the way to each and to its target counts; where it does not exist yet, the
+// way up to where it ends.
 func (s *Spool) checkWay(dir string) error { return s.checkPath(dir, new(int)) }
 
 // maxLinks is how many symbolic links a path may have, as in Linux.
@@ -241,7 +242,9 @@ func (s *Spool) checkPath(dir string, links *int) error {
 			at = filepath.Dir(at)
 			continue
 		}
-		if err := s.trustParent(at); err != nil {
+		if err := s.trustParent(at); notExist(err) {
+			return nil
+		} else if err != nil {
 			return err
 		}
 		here := at
@@ -286,11 +289,23 @@ func (s *Spool) trustOwner(path, what string) error {
 	if err != nil {
 		return &SpoolError{Dir: s.dir, Reason: reason(err), Err: err}
 	}
-	if uid, ok := fsys.Owner(info); ok && !s.ours(uid) {
+	if uid, ok := fsys.Owner(info); ok && !s.ours(uid) && !ownsRoot(uid) {
 		return &SpoolError{
 			Dir: s.dir, Reason: fmt.Sprintf("is reached through %s %s, which belongs to user %d: its owner could put another in its place", what, path, uid),
 			Hint: "work on it as its owner, or move the spool",
 		}
 	}
 	return nil
+}
+
+// ownsRoot reports whether the user owns the root directory. That is nobody
+// but root, except in a chroot and in a container that does not map root: there
+// its owner provides every program that we run, and so is trusted on the way.
+func ownsRoot(uid uint32) bool {
+	info, err := os.Lstat("/")
+	if err != nil {
+		return false
+	}
+	owner, ok := fsys.Owner(info)
+	return ok && owner == uid
 }

@@ -135,3 +135,22 @@ func TestForeignDrop(t *testing.T) {
 	_, err = p.Adopt(ctx, "pending/hello.json")
 	must(t, err)
 }
+
+// TestMakeRefuses: where others can lead the way elsewhere, nothing is made.
+func TestMakeRefuses(t *testing.T) {
+	top := t.TempDir()
+	must(t, os.Mkdir(top+"/open", 0o700))
+	must(t, os.Mkdir(top+"/elsewhere", 0o700))
+	must(t, os.Symlink("../elsewhere", top+"/open/link"))
+	must(t, os.Chmod(top+"/open", 0o777))
+	if _, err := Open(top+"/open/link/a/b", Options{Create: true}); !errors.Is(err, ErrUnusable) {
+		t.Errorf("open: %v", err)
+	}
+	if _, err := os.Lstat(top + "/elsewhere/a"); err == nil {
+		t.Error("a directory was made through a link that others could exchange")
+	}
+	must(t, os.Chmod(top+"/open", 0o700))
+	s, err := Open(top+"/open/link/a/b", Options{Create: true})
+	must(t, err)
+	must(t, s.Close())
+}

@@ -194,3 +194,16 @@ func TestDropBoxOddFiles(t *testing.T) {
 		})
 	}
 }
+
+// TestContainerWithoutRoot: where the system's root is not mapped, / and /tmp
+// belong to nobody, and a spool is worked on all the same.
+func TestContainerWithoutRoot(t *testing.T) {
+	b := newBox(t, poolUser, false)
+	if out, err := b.as(member, "unshare -Ur true"); err != nil {
+		t.Skipf("needs user namespaces: %s", out)
+	}
+	b.must(member, "mkdir mine; unshare -Ur ./queuectl --spool mine/q enqueue -- true")
+	if out := b.cannot(member, "mkdir -m 777 open; unshare -Ur ./queuectl --spool open/q enqueue -- true"); !strings.Contains(out, "others may write") {
+		t.Errorf("on a way that others may write to: %s", out)
+	}
+}
