@@ -42,8 +42,10 @@ func (s *Spool) adopt(ctx context.Context, p string) (string, error) {
 	if err := s.trustDrop(p, info); err != nil {
 		return "", err
 	}
-	if to, known, err := s.homecoming(p, info, f); known || err != nil {
-		return to, err
+	if !s.foreign(info) { // what is, is not even read
+		if to, known, err := s.homecoming(p, info, f); known || err != nil {
+			return to, err
+		}
 	}
 	if err := s.trustLinks(p, info); err != nil {
 		return "", s.refuse(p, info, err)

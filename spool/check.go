@@ -188,11 +188,11 @@ func (c *checker) file(p string, n Name) {
 	if notExist(err) {
 		return
 	}
-	c.trustFile(p, n)
-	if s.refused(p, n, dec) {
+	if s.refused(p, n, dec) { // whoever owns it, it is adopted before it runs
 		c.note(invWhole, p, n.ID, "was refused: %s; \"queuectl dlq delete\" or mend it and \"queuectl dlq retry\"", s.refusal(n.ID))
 		return
 	}
+	c.trustFile(p, n)
 	if err != nil {
 		c.unreadable(p, n, err)
 		return

@@ -18,7 +18,7 @@ func TestCheckFinds(t *testing.T) {
 		text  string
 	}{
 		"format is gone":     {invSpool, func(b *bench, _ string) { b.rm("format") }, false, ""},
-		"others may write":   {invTrust, func(b *bench, _ string) { must(b.t, os.Chmod(b.dir, 0o777)) }, false, "everybody may write"},
+		"others may write":   {invTrust, func(b *bench, _ string) { must(b.t, os.Chmod(b.dir, 0o777)) }, false, "written to by everybody"},
 		"into a directory":   {invTrust, func(b *bench, _ string) { must(b.t, os.Chmod(b.at("dead"), 0o770)) }, false, "chmod go-w"},
 		"into a job's file":  {invTrust, func(b *bench, at string) { must(b.t, os.Chmod(b.at(at), 0o666)) }, false, "chmod go-w"},
 		"no directory":       {invSpool, func(b *bench, _ string) { b.rm("logs") }, true, "missing"},

@@ -26,11 +26,11 @@ func (c *checker) trust() {
 
 func (c *checker) trustOne(p, id string, info fsys.Info, cfg *Config) {
 	s := c.s
-	if why := s.distrust(info, cfg); why != "" {
+	if why := s.distrust(p, info, cfg); why != "" {
 		c.add(invTrust, p, id, "%s: others could run commands as the worker; %s", why, s.wayOut(p, info))
 		return
 	}
-	if why := s.allowed(info, cfg); why != "" {
+	if why := s.allowed(p, info, cfg); why != "" {
 		c.note(invTrust, p, id, "%s", why)
 	}
 }

@@ -330,8 +330,8 @@ func (s *Spool) readTrustedConfig() (map[string]string, error) {
 	info, err := s.fs.Lstat(configFile)
 	if err == nil {
 		nobody := defaults
-		if why := s.distrust(info, &nobody); why != "" {
-			return nil, fmt.Errorf("%s is not read: %s; chown %d it and chmod 600 it", s.abs(configFile), why, s.me)
+		if why := s.distrust(configFile, info, &nobody); why != "" {
+			return nil, fmt.Errorf("%s is not read: it %s; %s", s.abs(configFile), why, s.ownWayOut(configFile, info))
 		}
 	}
 	return s.readConfig()

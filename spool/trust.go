@@ -34,55 +34,68 @@ func (s *Spool) ours(uid uint32) bool { return uid == s.me || uid == 0 }
 
 // distrust says why a file or directory could have been written by somebody
 // who is neither ours nor allowed by the configuration; "" where it could not.
-func (s *Spool) distrust(info fsys.Info, c *Config) string {
+func (s *Spool) distrust(path string, info fsys.Info, c *Config) string {
 	allowedGroup := c.AllowGroup >= 0 && int64(info.GID) == c.AllowGroup
+	mode := info.Mode.Perm()
 	switch {
+	case info.Mode&fs.ModeSymlink != 0:
+		return "is a symbolic link" // whose mode says nothing
 	case !s.ours(info.UID) && !slices.Contains(c.AllowUsers, info.UID):
 		return fmt.Sprintf("belongs to user %d", info.UID)
-	case info.Mode.Perm()&othersWrite != 0:
-		return fmt.Sprintf("everybody may write to it (mode %04o)", info.Mode.Perm())
-	case info.Mode.Perm()&groupWrites != 0 && !allowedGroup && !s.privateGroup(info):
-		return fmt.Sprintf("group %d may write to it (mode %04o)", info.GID, info.Mode.Perm())
+	case mode&othersWrite != 0:
+		return fmt.Sprintf("may be written to by everybody (mode %04o)", mode)
+	case mode&groupWrites == 0:
+		return ""
+	case !allowedGroup && !s.privateGroup(info):
+		return fmt.Sprintf("may be written to by group %d (mode %04o)", info.GID, mode)
+	case s.fs.HasACL(path):
+		return fmt.Sprintf("may be written to by whom its access list names (mode %04o; see getfacl)", mode)
 	}
 	return ""
 }
 
 // privateGroup reports a plain file of ours in the group that is ours alone,
-// by the custom that it has our number: with it goes a umask of 002.
+// by the custom that it has our number: with it goes a umask of 002. Root's is
+// the group of administrators on some systems.
 func (s *Spool) privateGroup(info fsys.Info) bool {
-	return info.Mode.IsRegular() && info.UID == s.me && info.GID == s.me
+	return info.Mode.IsRegular() && info.UID == s.me && info.GID == s.me && s.me != 0
 }
 
 // allowed says by which setting something is trusted that would not be without
 // it; "" where none is needed.
-func (s *Spool) allowed(info fsys.Info, c *Config) string {
+func (s *Spool) allowed(path string, info fsys.Info, c *Config) string {
 	nobody := defaults
 	switch {
-	case s.distrust(info, &nobody) == "" || s.distrust(info, c) != "":
+	case s.distrust(path, info, &nobody) == "" || s.distrust(path, info, c) != "":
 		return ""
 	case !s.ours(info.UID):
 		return fmt.Sprintf("belongs to user %d, which allow_users allows", info.UID)
 	}
-	return fmt.Sprintf("group %d may write to it (mode %04o), which allow_group allows", info.GID, info.Mode.Perm())
+	return fmt.Sprintf("may be written to by group %d (mode %04o), which allow_group allows", info.GID, info.Mode.Perm())
 }
 
 // wayOut is what makes distrust end.
 func (s *Spool) wayOut(path string, info fsys.Info) string {
-	p := s.abs(path)
+	p, look := s.abs(path), "see whether it is as it should be, then "
+	mode := info.Mode.Perm()
 	switch {
+	case info.Mode&fs.ModeSymlink != 0:
+		return "put what it means in its place"
 	case !s.ours(info.UID):
-		return fmt.Sprintf("see whether it is as it should be, then \"chown %d %s\", or name the user in config allow_users", s.me, p)
-	case info.Mode.Perm()&othersWrite == 0:
-		return "see whether it is as it should be, then \"chmod go-w " + p + "\", or name the group in config allow_group"
+		return look + fmt.Sprintf("\"chown %d %s\", or name the user in config allow_users", s.me, p)
+	case mode&othersWrite != 0:
+		return look + "\"chmod go-w " + p + "\""
+	case s.fs.HasACL(path):
+		return look + "\"setfacl -b " + p + "\" and \"chmod go-w " + p + "\""
 	}
-	return "see whether it is as it should be, then \"chmod go-w " + p + "\""
+	return look + "\"chmod go-w " + p + "\", or name the group in config allow_group"
 }
 
 // trusted returns an UntrustedError for what is not to be worked on.
 func (s *Spool) trusted(path string, info fsys.Info) error {
 	c := s.cfg()
-	if why := s.distrust(info, &c); why != "" {
-		return &UntrustedError{path, why + ", and so could have others run commands as us", s.wayOut(path, info)}
+	if why := s.distrust(path, info, &c); why != "" {
+		return &UntrustedError{path, why + ": others could run commands as us", s.wayOut(path, info)}
 	}
 	return nil
 }
@@ -99,10 +112,16 @@ func (s *Spool) trustDrop(path string, info fsys.Info) error {
 // trustLinks refuses a file in the drop box that has other names: any member
 // may have linked a file of somebody else there, or one of ours.
 func (s *Spool) trustLinks(path string, info fsys.Info) error {
-	if info.Nlink > 1 && stateOf(path) == Pending && (!s.ours(info.UID) || s.dropBox()) {
+	if info.Nlink > 1 && stateOf(path) == Pending && (s.foreign(info) || s.dropBox()) {
 		return &InvalidError{Reason: "has other names (hard links), and in a drop box it may be the file of somebody else; drop a copy"}
 	}
 	return nil
+}
+
+// foreign reports a file that can be no job's of ours: it belongs to somebody
+// whom no setting allows to own one.
+func (s *Spool) foreign(info fsys.Info) bool {
+	return !s.ours(info.UID) && !slices.Contains(s.cfg().AllowUsers, info.UID)
 }
 
 // dropBox reports whether the group that the configuration allows may write
@@ -145,7 +164,7 @@ func (s *Spool) checkOwner() error {
 		if err != nil {
 			return &SpoolError{Dir: s.dir, Reason: path + ": " + reason(err), Err: err}
 		}
-		if why := s.distrust(info, &nobody); why != "" {
+		if why := s.distrust(path, info, &nobody); why != "" {
 			return s.untrustedOwn(path, info, why)
 		}
 	}
@@ -155,7 +174,7 @@ func (s *Spool) checkOwner() error {
 		if err != nil || !info.Mode.IsDir() {
 			continue
 		}
-		if why := s.distrust(info, &c); why != "" {
+		if why := s.distrust(path, info, &c); why != "" {
 			return &SpoolError{
 				Dir: s.dir, Reason: fmt.Sprintf("its directory %s %s: others could run commands as you", path, why),
 				Hint: s.wayOut(path, info),
@@ -178,9 +197,15 @@ func (s *Spool) untrustedOwn(path string, info fsys.Info, why string) error {
 		}
 	}
 	return &SpoolError{
-		Dir: s.dir, Reason: fmt.Sprintf("%s%s: others may write to it, and so could run commands as you", what, why),
-		Hint: "chmod go-w " + s.abs(path),
+		Dir: s.dir, Reason: fmt.Sprintf("%s%s: others could run commands as you", what, why),
+		Hint: s.ownWayOut(path, info),
 	}
+}
+
+// ownWayOut is wayOut where no setting is one.
+func (s *Spool) ownWayOut(path string, info fsys.Info) string {
+	hint, _, _ := strings.Cut(s.wayOut(path, info), ", or name")
+	return hint
 }
 
 // ownDirs are the directories of the spool. Those below ids and logs are left

@@ -4,17 +4,20 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
 	"queuectl/spool/internal/fsys"
+	"queuectl/spool/internal/simfs"
 )
 
 // TestDistrust is who is trusted, by owner, group and mode, as another user
 // sees it.
 func TestDistrust(t *testing.T) {
-	s := &Spool{me: 1000}
+	s := &Spool{me: 1000, fs: simfs.New().Process("test")}
 	plain, allows := defaults, defaults
 	allows.AllowGroup, allows.AllowUsers = 50, []uint32{1001}
 	for _, c := range []struct {
@@ -35,13 +38,79 @@ func TestDistrust(t *testing.T) {
 		{1000, 50, 0o777 | fs.ModeDir | fs.ModeSticky, false, false},
 	} {
 		info := fsys.Info{UID: c.uid, GID: c.gid, Mode: c.mode}
-		if why := s.distrust(info, &plain); (why == "") != c.plain {
+		if why := s.distrust("x", info, &plain); (why == "") != c.plain {
 			t.Errorf("%+v: %q", c, why)
 		}
-		if why := s.distrust(info, &allows); (why == "") != c.allow {
+		if why := s.distrust("x", info, &allows); (why == "") != c.allow {
 			t.Errorf("%+v, allowed: %q", c, why)
 		}
 	}
+}
+
+// TestRootHasNoPrivateGroup: the group with the number 0 has members on some
+// systems.
+func TestRootHasNoPrivateGroup(t *testing.T) {
+	s := &Spool{me: 0, fs: simfs.New().Process("test")}
+	c := defaults
+	if why := s.distrust("x", fsys.Info{Mode: 0o664}, &c); why == "" {
+		t.Error("a file of root that group 0 may write to is trusted")
+	}
+}
+
+// TestAccessList: where a list of its own says who may write, the group's bits
+// of the mode do not tell whom they are for.
+func TestAccessList(t *testing.T) {
+	b := newBench(t)
+	must(t, b.SetConfig("allow_group", strconv.Itoa(os.Getegid())))
+	at := b.enqueue("x")
+	acl := func(spec string) {
+		if out, err := exec.Command("setfacl", "-m", spec, b.at(at)).CombinedOutput(); err != nil {
+			t.Skipf("needs setfacl, and a file system with access lists: %v %s", err, out)
+		}
+	}
+	p := b.pool()
+	acl("u:61235:rw")
+	_, err := p.Claim(at)
+	var untrusted *UntrustedError
+	if !errors.As(err, &untrusted) || !strings.Contains(err.Error(), "setfacl -b") {
+		t.Errorf("a list that lets another user write: %v", err)
+	}
+	acl("u:61235:r,m::r")
+	b.claim(p, "x")
+}
+
+// TestForeignLinkIsNotRead: what has other names and is somebody else's may be
+// anything.
+func TestForeignLinkIsNotRead(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to give a file away")
+	}
+	b := newBench(t)
+	must(t, b.SetConfig("allow_group", "61240"))
+	must(t, os.Chown(b.at("pending"), -1, 61240))
+	must(t, os.Chmod(b.at("pending"), 0o730|os.ModeSetgid|os.ModeSticky))
+	secret := filepath.Join(t.TempDir(), "secret")
+	must(t, os.WriteFile(secret, []byte(jobText("x")), 0o600))
+	must(t, os.Chown(secret, 61235, 61235))
+	must(t, os.Link(secret, b.at("pending/hello.json")))
+	atime := accessed(t, secret)
+	if _, err := b.pool().Adopt(ctx, "pending/hello.json"); !errors.Is(err, ErrRefused) {
+		t.Errorf("adopt: %v", err)
+	}
+	if now := accessed(t, secret); now != atime {
+		t.Errorf("it was read at %v", now)
+	}
+}
+
+// accessed is when a file was read last, which it says where it has never been
+// read since it was written.
+func accessed(t *testing.T, path string) string {
+	t.Helper()
+	out, err := exec.Command("stat", "-c", "%x", path).Output()
+	if err != nil {
+		t.Skip("needs GNU stat")
+	}
+	return string(out)
 }
 
 // TestOpenRefuses is each part of a spool that others could write to.

@@ -34,6 +34,10 @@ type FS interface {
 	// Mkdir makes a directory with mode 0700.
 	Mkdir(path string) error
 	Lstat(path string) (Info, error)
+	// HasACL reports whether an access control list says who may write to the
+	// file or directory, beside its mode. The group's bits of the mode are then
+	// the most that the list gives to anybody.
+	HasACL(path string) bool
 	// Link gives the file at oldpath a second name. It fails with fs.ErrExist
 	// where newpath is taken.
 	Link(oldpath, newpath string) error

@@ -71,3 +71,14 @@ func (o *OS) Space() (Space, error) {
 		ReadOnly: st.Flags&unix.ST_RDONLY != 0,
 	}, nil
 }
+
+// HasACL asks for the extended attribute in which the kernel keeps the list.
+func (o *OS) HasACL(path string) bool {
+	f, err := o.Open(path, unix.O_RDONLY)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	n, err := unix.Fgetxattr(f.(*osFile).fd, "system.posix_acl_access", nil)
+	return err == nil && n > 0
+}

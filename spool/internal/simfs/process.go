@@ -202,3 +202,6 @@ func (p *Process) Refresh() {}
 
 // Close does nothing: there are no directory handles.
 func (p *Process) Close() error { return nil }
+
+// HasACL says no: there are none.
+func (p *Process) HasACL(string) bool { return false }
