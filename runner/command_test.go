@@ -3,6 +3,7 @@ package runner
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,6 +113,27 @@ func TestEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustHold(t, string(b), `"id":"a"`)
+}
+
+// Secrets of the pool do not reach its commands, unless the job has them itself
+// or the configuration says otherwise, which counts from the next start on.
+func TestDeniedEnvironment(t *testing.T) {
+	s := newSpool(t)
+	o := Options{Commands: true, Environ: []string{"PATH=" + os.Getenv("PATH"), "MY_TOKEN=pool", "DB_PASSWORD=pool", "KEEP=pool"}}
+	enqueue(t, s, `{"id":"a","argv":["env"],"env":{"MY_TOKEN":"job"}}`)
+	r := start(t, s, o)
+	text := "\n" + logOf(t, untilState(t, s, "a", spool.Completed))
+	for want, there := range map[string]bool{"\nMY_TOKEN=job\n": true, "DB_PASSWORD": false, "\nKEEP=pool\n": true} {
+		if strings.Contains(text, want) != there {
+			t.Errorf("%q: not %v in%s", want, there, text)
+		}
+	}
+	if err := s.SetConfig("env_deny", "keep"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the new list counts", func() bool { return !slices.ContainsFunc(r.given(), func(kv string) bool { return kv == "KEEP=pool" }) })
+	enqueue(t, s, `{"id":"b","argv":["env"]}`)
+	mustHold(t, logOf(t, untilState(t, s, "b", spool.Completed)), "DB_PASSWORD=pool")
 }
 
 // A job has its own lock as descriptor 63 and nothing else of the pool's, its

@@ -42,16 +42,41 @@ func cleanEnviron(environ []string) []string {
 	return clean
 }
 
-// environ is the environment of a command: the pool's, over it the job's, and
-// over that our own.
+// given is the part of the pool's environment that its commands get. It is made
+// anew where the configuration has changed.
+func (p *Pool) given() []string {
+	c, _ := p.q.Config() // status tells of errors in it
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.passed != nil && slices.Equal(p.denied, c.EnvDeny) {
+		return p.passed
+	}
+	p.denied, p.passed = c.EnvDeny, make([]string, 0, len(p.env))
+	var kept []string
+	for _, kv := range p.env {
+		if name, _, _ := strings.Cut(kv, "="); c.DeniesEnv(name) {
+			kept = append(kept, name)
+		} else {
+			p.passed = append(p.passed, kv)
+		}
+	}
+	if len(kept) > 0 {
+		p.o.Logger.Info("kept from jobs by config env_deny", "names", strings.Join(kept, " "))
+	}
+	return p.passed
+}
+
+// environ is the environment of a command: the pool's, less what the
+// configuration denies, over it the job's, and over that our own.
 func (p *Pool) environ(c *spool.Claim) []string {
-	env := make([]string, 0, len(p.env)+len(c.Job.Env)+1+len(ours))
+	base := p.given()
+	env := make([]string, 0, len(base)+len(c.Job.Env)+1+len(ours))
 	_, pwd := c.Job.Env["PWD"]
 	pwd = !pwd && c.Job.Cwd != ""
 	if len(c.Job.Env) == 0 && !pwd {
-		env = append(env, p.env...)
+		env = append(env, base...)
 	} else {
-		for _, kv := range p.env {
+		for _, kv := range base {
 			name, _, _ := strings.Cut(kv, "=")
 			if _, over := c.Job.Env[name]; !over && !(pwd && name == "PWD") {
 				env = append(env, kv)

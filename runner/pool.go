@@ -30,7 +30,8 @@ type Options struct {
 	Drain bool
 	// Grace is how long running jobs may go on after Stop.
 	Grace time.Duration
-	// Environ is the environment of commands; os.Environ() where nil.
+	// Environ is the environment of commands, less what the configuration
+	// denies (env_deny); os.Environ() where nil.
 	Environ []string
 	// Logger is told of every job; nobody where nil.
 	Logger *slog.Logger
@@ -43,7 +44,7 @@ type Pool struct {
 	m     member
 	watch func(context.Context) (watcher, error)
 	rand  func() float64 // [0, 1), for the jitter of retries
-	env   []string       // of every command
+	env   []string       // of every command, less what is denied
 
 	nudge chan struct{} // the level has risen
 
@@ -51,6 +52,8 @@ type Pool struct {
 	ran     bool
 	level   stopLevel
 	devNull *os.File
+	denied  []string // the patterns with which passed was made
+	passed  []string // what of env commands get
 }
 
 // queue is what the runner asks of a spool; *spool.Spool is one.

@@ -42,6 +42,7 @@ type Config struct {
 	MaxJobSize         int64
 	AllowGroup         int64    // -1: none
 	AllowUsers         []uint32 // beside ourselves and root
+	EnvDeny            []string // patterns in capitals; see DeniesEnv
 }
 
 const maxMaxJobSize = 64 << 20
@@ -206,6 +207,11 @@ var keys = []key{
 		name: "allow_users", kind: accountKind("user", math.MaxInt, userNumber), bounds: "names or numbers of users, separated by commas, or nothing",
 		help: "users that may own directories and job files of the spool, and so run commands as the worker",
 		set:  func(c *Config, v any) { c.AllowUsers = v.(accounts).ids },
+	},
+	{
+		name: "env_deny", kind: patternsKind, def: defaultDeny, bounds: "names of variables, with * and ?, separated by commas, or nothing",
+		help: "variables of the worker's environment that commands do not get",
+		set:  func(c *Config, v any) { c.EnvDeny = v.(patterns).list },
 	},
 }
 

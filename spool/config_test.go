@@ -30,6 +30,7 @@ var valuesOf = map[string]struct {
 	"scan_interval":        {map[string]string{"10ms": "10ms", "1h": "1h"}, []string{"0", "1ms", "2h"}},
 	"max_job_size":         {map[string]string{"64": "64", "67108864": "67108864"}, []string{"63", "67108865", "1M"}},
 	"allow_group":          {map[string]string{"": "", "14": "14"}, []string{"nosuchgroup", "1,2", "-1"}},
+	"env_deny":             {map[string]string{"": "", "A_*, *b": "A_*, *b", "*": "*"}, []string{"A[", "A=B", "a/b"}},
 	"allow_users":          {map[string]string{"": "", "14,root": "14,root"}, []string{"nosuchuser", "root,nosuchuser"}},
 }
 
@@ -96,12 +97,12 @@ func TestConfigInForce(t *testing.T) {
 	for k, v := range map[string]string{
 		"retry_base": "3", "max_retries": "4", "retry-max-delay": "5m", "retry_jitter": "0.5", "timeout": "6s", "keep_completed": "7d",
 		"keep_completed_count": "8", "keep_dead": "9d", "priority_aging": "10s", "sync": "always", "sync_interval": "11ms",
-		"scan_interval": "12ms", "max_job_size": "1300", "allow_group": "14", "allow_users": "15, root",
+		"scan_interval": "12ms", "max_job_size": "1300", "allow_group": "14", "allow_users": "15, root", "env_deny": "X*,y",
 	} {
 		must(t, b.SetConfig(k, v))
 	}
 	day := 24 * time.Hour
-	want := Config{3, 4, 5 * time.Minute, 0.5, 6 * time.Second, 7 * day, 8, 9 * day, 10 * time.Second, SyncAlways, 11 * time.Millisecond, 12 * time.Millisecond, 1300, 14, []uint32{15, 0}}
+	want := Config{3, 4, 5 * time.Minute, 0.5, 6 * time.Second, 7 * day, 8, 9 * day, 10 * time.Second, SyncAlways, 11 * time.Millisecond, 12 * time.Millisecond, 1300, 14, []uint32{15, 0}, []string{"X*", "Y"}}
 	if c, err := b.Config(); !reflect.DeepEqual(c, want) || err != nil {
 		t.Errorf("in force is %+v, %v", c, err)
 	}
@@ -111,7 +112,7 @@ func TestConfigInForce(t *testing.T) {
 }
 
 func TestConfigDefaults(t *testing.T) {
-	want := Config{2, 3, 24 * time.Hour, 0, 0, 7 * 24 * time.Hour, 1000000, 0, 0, SyncFull, time.Second, time.Second, 1 << 20, -1, nil}
+	want := Config{2, 3, 24 * time.Hour, 0, 0, 7 * 24 * time.Hour, 1000000, 0, 0, SyncFull, time.Second, time.Second, 1 << 20, -1, nil, strings.Split(defaultDeny, ",")}
 	if !reflect.DeepEqual(defaults, want) {
 		t.Errorf("defaults are %+v", defaults)
 	}
@@ -239,5 +240,23 @@ func TestConfigFileIsJSON(t *testing.T) {
 	must(t, err)
 	if info.Mode().Perm() != 0o600 {
 		t.Errorf("its mode is %o", info.Mode().Perm())
+	}
+}
+
+func TestDeniesEnv(t *testing.T) {
+	c := defaults
+	for name, want := range map[string]bool{
+		"GITHUB_TOKEN": true, "CLIENT_SECRET": true, "SECRET_KEY_BASE": true, "PGPASSWORD": true, "db_password": true,
+		"OPENAI_API_KEY": true, "AWS_ACCESS_KEY_ID": true, "AWS_SECRET_ACCESS_KEY": true, "AWS_SESSION_TOKEN": true,
+		"SSH_PRIVATE_KEY": true, "GOOGLE_APPLICATION_CREDENTIALS": true, "A/B_TOKEN": true,
+		"PATH": false, "HOME": false, "LANG": false, "AWS_REGION": false, "TOKENIZERS_PARALLELISM": false, "SSH_AUTH_SOCK": false,
+	} {
+		if got := c.DeniesEnv(name); got != want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+	c.EnvDeny = nil
+	if c.DeniesEnv("GITHUB_TOKEN") {
+		t.Error("an empty list denies something")
 	}
 }
