@@ -63,22 +63,46 @@ func (a *attempt) awaitStop() {
 	}
 }
 
-// start starts a job's process in a group of its own. Its output goes straight
-// to the log, and it inherits the lock of the job's file: while any process
-// has that open, the job counts as alive.
-func (p *Pool) start(c *spool.Claim, out *os.File) (*process, error) {
+// A launch is how a job's process is started.
+type launch struct {
+	program string
+	argv    []string
+	dir     string
+	env     []string
+	as      string // the user's name, where it is not our own
+	sys     syscall.SysProcAttr
+}
+
+// launch is how a job's process is started as our own user.
+func (p *Pool) launch(c *spool.Claim) (*launch, error) {
+	if c.AsOwner {
+		return p.launchAs(c)
+	}
 	j := &c.Job
 	if err := checkDir(j.Cwd); err != nil {
 		return nil, err
 	}
-	env := p.environ(c)
-	program, argv := "/bin/sh", []string{"sh", "-c", j.Command}
+	l := &launch{
+		program: "/bin/sh", argv: []string{"sh", "-c", j.Command}, dir: j.Cwd,
+		env: p.environ(p.given(), c), sys: syscall.SysProcAttr{Setpgid: true},
+	}
 	if len(j.Argv) > 0 {
-		argv = j.Argv
+		l.argv = j.Argv
 		var err error
-		if program, err = lookPath(argv[0], j.Cwd, env); err != nil {
+		if l.program, err = lookPath(j.Argv[0], j.Cwd, l.env); err != nil {
 			return nil, err
 		}
+	}
+	return l, nil
+}
+
+// start starts a job's process in a group of its own. Its output goes straight
+// to the log, and it inherits the lock of the job's file: while any process
+// has that open, the job counts as alive.
+func (p *Pool) start(c *spool.Claim, out *os.File) (*process, error) {
+	l, err := p.launch(c)
+	if err != nil {
+		return nil, err
 	}
 	null, err := p.null()
 	if err != nil {
@@ -90,22 +114,23 @@ func (p *Pool) start(c *spool.Claim, out *os.File) (*process, error) {
 		files = files[:lockFD+1] // those between are nil: closed
 		files[lockFD] = lock
 	}
-	proc, err := os.StartProcess(program, argv, &os.ProcAttr{
-		Dir: j.Cwd, Env: env, Files: files, Sys: &syscall.SysProcAttr{Setpgid: true},
-	})
+	proc, err := os.StartProcess(l.program, l.argv, &os.ProcAttr{Dir: l.dir, Env: l.env, Files: files, Sys: &l.sys})
 	if err != nil {
-		return nil, startError(argv[0], err)
+		return nil, l.failed(err)
 	}
 	return await(proc), nil
 }
 
-// startError says in a job's terms why it could not be started.
-func startError(name string, err error) error {
+// failed says in a job's terms why it could not be started.
+func (l *launch) failed(err error) error {
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		err = pe.Err
 	}
-	return fmt.Errorf("cannot start %q: %w", name, err)
+	if l.as != "" { // the one thing that can be wrong with the shell is where it begins
+		return fmt.Errorf("cannot start in %s as user %s: %w", l.dir, l.as, err)
+	}
+	return fmt.Errorf("cannot start %q: %w", l.argv[0], err)
 }
 
 // lacking reports errors of a start that are the machine's and not the job's.

@@ -66,10 +66,9 @@ func (p *Pool) given() []string {
 	return p.passed
 }
 
-// environ is the environment of a command: the pool's, less what the
-// configuration denies, over it the job's, and over that our own.
-func (p *Pool) environ(c *spool.Claim) []string {
-	base := p.given()
+// environ is the environment of a command: a base, over it the job's, and over
+// that our own.
+func (p *Pool) environ(base []string, c *spool.Claim) []string {
 	env := make([]string, 0, len(base)+len(c.Job.Env)+1+len(ours))
 	_, pwd := c.Job.Env["PWD"]
 	pwd = !pwd && c.Job.Cwd != ""

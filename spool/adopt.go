@@ -257,6 +257,9 @@ func (s *Spool) adoptedBirth(p string, info fsys.Info, dec *decoded, id string) 
 	line := Entry{Event: EventAdopted, From: path.Base(p), UID: &uid}
 	n, canonical := ParseName(path.Base(p))
 	if canonical && len(dec.history) > 0 && n.ID == id {
+		if known := dropperOf(dec.history); known != nil {
+			line.UID = known // the copy is ours, and the job still theirs
+		}
 		return s.birthAt(dec, n, p, s.sys.now(), line)
 	}
 	return s.newBirth(dec, id, s.sys.now(), line)

@@ -17,6 +17,9 @@ type Claim struct {
 	Attempt    int // 1 for the first of this round
 	MaxRetries int
 	Life       string
+	// AsOwner says that the job is to run as the user Owner and not as ours.
+	AsOwner bool
+	Owner   uint32
 
 	pool *Pool
 	rec  *record
@@ -45,11 +48,16 @@ func (p *Pool) Claim(pathname string) (*Claim, error) {
 			return nil, err
 		}
 	}
+	uid, asOwner, err := s.runsAs(r)
+	if err != nil {
+		r.close()
+		return nil, err
+	}
 	p.mu.Lock()
 	p.claims++
 	n := r.name
 	n.Pool, n.Claim = p.name, p.claims
-	c := &Claim{ID: r.id, pool: p, rec: r, from: r.name, key: n.Pool + "." + strconv.FormatUint(n.Claim, 10)}
+	c := &Claim{ID: r.id, AsOwner: asOwner, Owner: uid, pool: p, rec: r, from: r.name, key: n.Pool + "." + strconv.FormatUint(n.Claim, 10)}
 	p.held[c.key] = c
 	p.mu.Unlock()
 	if err := c.begin(n); err != nil {

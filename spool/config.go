@@ -43,6 +43,7 @@ type Config struct {
 	AllowGroup         int64    // -1: none
 	AllowUsers         []uint32 // beside ourselves and root
 	EnvDeny            []string // patterns in capitals; see DeniesEnv
+	RunAs              RunAs
 }
 
 const maxMaxJobSize = 64 << 20
@@ -124,6 +125,21 @@ var (
 		format: func(v any) string { return string(v.(SyncLevel)) },
 	}
 )
+
+// runAsKey is the key that must never be passed over.
+const runAsKey = "run_as"
+
+var runAsKind = valueKind{
+	name: "word",
+	parse: func(s string) (any, error) {
+		switch r := RunAs(s); r {
+		case RunAsWorker, RunAsOwner:
+			return r, nil
+		}
+		return nil, errors.New("is not worker or owner")
+	},
+	format: func(v any) string { return string(v.(RunAs)) },
+}
 
 func seconds(v any) time.Duration {
 	return time.Duration(math.Round(v.(float64) * float64(time.Second)))
@@ -212,6 +228,11 @@ var keys = []key{
 		name: "env_deny", kind: patternsKind, def: defaultDeny, bounds: "names of variables, with * and ?, separated by commas, or nothing",
 		help: "variables of the worker's environment that commands do not get",
 		set:  func(c *Config, v any) { c.EnvDeny = v.(patterns).list },
+	},
+	{
+		name: runAsKey, kind: runAsKind, def: "worker", bounds: "worker, owner",
+		help: "as whom jobs run: the worker's user, or with a worker of root the user who dropped the job (never root)",
+		set:  func(c *Config, v any) { c.RunAs = v.(RunAs) },
 	},
 }
 
@@ -354,6 +375,8 @@ func configOf(set map[string]string) (Config, error) {
 			var v any
 			if v, err = k.parse(value); err == nil {
 				k.set(&c, v)
+			} else if k.name == runAsKey {
+				c.RunAs = runAsUnknown
 			}
 		}
 		errs = append(errs, err)
@@ -404,6 +427,7 @@ func (c *configCache) get(s *Spool) (Config, error) {
 	if err != nil {
 		if !c.known {
 			c.value, c.known = defaults, true
+			c.value.RunAs = runAsUnknown
 		}
 		c.err = err
 		return c.value, c.err

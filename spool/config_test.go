@@ -31,6 +31,7 @@ var valuesOf = map[string]struct {
 	"max_job_size":         {map[string]string{"64": "64", "67108864": "67108864"}, []string{"63", "67108865", "1M"}},
 	"allow_group":          {map[string]string{"": "", "14": "14"}, []string{"nosuchgroup", "1,2", "-1"}},
 	"env_deny":             {map[string]string{"": "", "A_*, *b": "A_*, *b", "*": "*"}, []string{"A[", "A=B", "a/b"}},
+	"run_as":               {map[string]string{"worker": "worker", "owner": "owner"}, []string{"", "root", "Owner"}},
 	"allow_users":          {map[string]string{"": "", "14,root": "14,root"}, []string{"nosuchuser", "root,nosuchuser"}},
 }
 
@@ -97,12 +98,12 @@ func TestConfigInForce(t *testing.T) {
 	for k, v := range map[string]string{
 		"retry_base": "3", "max_retries": "4", "retry-max-delay": "5m", "retry_jitter": "0.5", "timeout": "6s", "keep_completed": "7d",
 		"keep_completed_count": "8", "keep_dead": "9d", "priority_aging": "10s", "sync": "always", "sync_interval": "11ms",
-		"scan_interval": "12ms", "max_job_size": "1300", "allow_group": "14", "allow_users": "15, root", "env_deny": "X*,y",
+		"scan_interval": "12ms", "max_job_size": "1300", "allow_group": "14", "allow_users": "15, root", "env_deny": "X*,y", "run_as": "owner",
 	} {
 		must(t, b.SetConfig(k, v))
 	}
 	day := 24 * time.Hour
-	want := Config{3, 4, 5 * time.Minute, 0.5, 6 * time.Second, 7 * day, 8, 9 * day, 10 * time.Second, SyncAlways, 11 * time.Millisecond, 12 * time.Millisecond, 1300, 14, []uint32{15, 0}, []string{"X*", "Y"}}
+	want := Config{3, 4, 5 * time.Minute, 0.5, 6 * time.Second, 7 * day, 8, 9 * day, 10 * time.Second, SyncAlways, 11 * time.Millisecond, 12 * time.Millisecond, 1300, 14, []uint32{15, 0}, []string{"X*", "Y"}, RunAsOwner}
 	if c, err := b.Config(); !reflect.DeepEqual(c, want) || err != nil {
 		t.Errorf("in force is %+v, %v", c, err)
 	}
@@ -112,7 +113,7 @@ func TestConfigInForce(t *testing.T) {
 }
 
 func TestConfigDefaults(t *testing.T) {
-	want := Config{2, 3, 24 * time.Hour, 0, 0, 7 * 24 * time.Hour, 1000000, 0, 0, SyncFull, time.Second, time.Second, 1 << 20, -1, nil, strings.Split(defaultDeny, ",")}
+	want := Config{2, 3, 24 * time.Hour, 0, 0, 7 * 24 * time.Hour, 1000000, 0, 0, SyncFull, time.Second, time.Second, 1 << 20, -1, nil, strings.Split(defaultDeny, ","), RunAsWorker}
 	if !reflect.DeepEqual(defaults, want) {
 		t.Errorf("defaults are %+v", defaults)
 	}
@@ -170,8 +171,10 @@ func TestConfigWrongByHand(t *testing.T) {
 	if err := b.SetConfig("timeout", "3s"); err == nil {
 		t.Error("a file that cannot be read was replaced")
 	}
-	// A process that begins now has the defaults.
-	if c, err := b.another().Config(); err == nil || !reflect.DeepEqual(c, defaults) {
+	// A process that begins now has the defaults, and does not know as whom jobs run.
+	unread := defaults
+	unread.RunAs = runAsUnknown
+	if c, err := b.another().Config(); err == nil || !reflect.DeepEqual(c, unread) {
 		t.Errorf("in force is %+v, %v", c, err)
 	}
 

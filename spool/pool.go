@@ -41,8 +41,12 @@ type Pool struct {
 	problems string            // as last written
 }
 
-// Join makes this process a pool with so many slots.
+// Join makes this process a pool with so many slots. Where jobs run as their
+// owners, only root can be one: ErrUnusable.
 func (s *Spool) Join(slots int) (*Pool, error) {
+	if err := s.mayOwn(); err != nil {
+		return nil, err
+	}
 	if err := s.Probe(); err != nil {
 		return nil, err
 	}

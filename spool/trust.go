@@ -103,6 +103,9 @@ func (s *Spool) trusted(path string, info fsys.Info) error {
 // trustDrop is trusted for a drop. What lies in the drop box was put there by
 // a member of its group, whoever owns it.
 func (s *Spool) trustDrop(path string, info fsys.Info) error {
+	if err := s.ownersOnly(path, info); err != nil {
+		return err
+	}
 	if !s.ours(info.UID) && info.Mode.Perm()&othersWrite == 0 && stateOf(path) == Pending && s.dropBox() {
 		info.UID = s.me
 	}
