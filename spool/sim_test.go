@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"path"
 	"slices"
 	"testing"
@@ -22,6 +23,20 @@ type world struct {
 	pids       map[*simfs.Process]int
 	groups     map[int]bool // the process groups that live
 	started    int
+	// told is what became of each job that has a mark: true where somebody was
+	// told that it is there, false where that it is not.
+	told     map[string]bool
+	children []jobProcess
+	removers int             // operations that may remove a job
+	byHand   []string        // what a person has done
+	made     map[uint64]bool // the inodes that a person has made
+}
+
+// A jobProcess is the process of a job, which may outlive its pool.
+type jobProcess struct {
+	p     *simfs.Process
+	of    *actor
+	claim *Claim
 }
 
 // newWorld is a machine with a new spool, all of it durable.
@@ -38,13 +53,13 @@ func newWorld() *world {
 }
 
 func worldOf(d *simfs.Disk, boot string) *world {
-	return &world{Disk: d, host: "here", boot: boot, pids: make(map[*simfs.Process]int), groups: make(map[int]bool)}
+	return &world{Disk: d, host: "here", boot: boot, pids: make(map[*simfs.Process]int), groups: make(map[int]bool), told: make(map[string]bool), made: make(map[uint64]bool)}
 }
 
 // clone is the same machine with all its processes killed.
 func (w *world) clone() *world {
 	c := worldOf(w.Disk.Clone(), w.boot)
-	c.started = w.started
+	c.started, c.told = w.started, maps.Clone(w.told)
 	return c
 }
 
@@ -201,8 +216,15 @@ func (a *actor) run(id string) *Claim {
 }
 
 func (a *actor) settle(res Result) {
-	_, err := a.c.Settle(res)
+	_, err := a.ended().Settle(res)
 	a.must(err)
+}
+
+// ended is the claim, whose attempt has ended: it runs no more.
+func (a *actor) ended() *Claim {
+	c := a.c
+	a.c = nil
+	return c
 }
 
 var success = Result{Outcome: Succeeded}

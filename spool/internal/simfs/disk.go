@@ -52,6 +52,10 @@ type Disk struct {
 	ignored map[int]bool
 	space   fsys.Space
 	network bool
+
+	apart  bool     // see Apart
+	actor  *Process // who does the step that is being done; nil: a person
+	births uint64   // inodes that a person has made
 }
 
 const (
@@ -64,7 +68,8 @@ const (
 type inode struct {
 	ino      uint64
 	mode     fs.FileMode
-	nlink    int // of a directory: 1, or 0 once it is removed
+	nlink    int    // of a directory: 1, or 0 once it is removed
+	label    uint64 // what Digest knows it by
 	mtime    time.Time
 	uid, gid uint32
 	size     int64 // of a directory, for tests of big ones
@@ -91,7 +96,7 @@ func New() *Disk {
 
 // bare is a disk with the settings of d and nothing on it.
 func (d *Disk) bare() *Disk {
-	c := &Disk{now: d.now, space: d.space, network: d.network}
+	c := &Disk{now: d.now, apart: d.apart, space: d.space, network: d.network}
 	c.changed = sync.NewCond(&c.mu)
 	return c
 }
@@ -133,7 +138,7 @@ func copyInodes(from []*inode) []*inode {
 }
 
 func (d *Disk) newInode(mode fs.FileMode) *inode {
-	n := &inode{ino: uint64(len(d.inodes)), mode: mode, mtime: d.now, uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}
+	n := &inode{ino: uint64(len(d.inodes)), mode: mode, label: d.label(), mtime: d.clock(), uid: uint32(os.Geteuid()), gid: uint32(os.Getegid())}
 	if n.isDir() {
 		n.size = 4096
 	}
@@ -163,7 +168,24 @@ func (d *Disk) info(n *inode) fsys.Info {
 }
 
 // tick lets every operation take a microsecond, so that times differ.
-func (d *Disk) tick() { d.now = d.now.Add(time.Microsecond) }
+func (d *Disk) tick() {
+	switch {
+	case !d.apart:
+		d.now = d.now.Add(time.Microsecond)
+	case d.actor != nil:
+		d.actor.ticks += time.Microsecond
+	}
+}
+
+// clock is the time of who does the step that is being done.
+func (d *Disk) clock() time.Time { return d.timeOf(d.actor) }
+
+func (d *Disk) timeOf(p *Process) time.Time {
+	if p == nil {
+		return d.now
+	}
+	return d.now.Add(p.ticks)
+}
 
 // Now is the simulated wall clock.
 func (d *Disk) Now() time.Time {

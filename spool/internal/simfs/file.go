@@ -57,6 +57,7 @@ func (p *Process) open(path string, flag int) (*file, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.saw(n.label)
 	of := &description{ino: n, flag: flag}
 	n.open = append(n.open, of)
 	return p.descriptor(of, path), nil
@@ -160,6 +161,7 @@ func (f *file) ReadAt(b []byte, off int64) (n int, err error) {
 		}
 		n = copy(b, of.ino.data[min(off, int64(len(of.ino.data))):])
 		eof = n < len(b)
+		f.p.saw(b[:n])
 		return nil
 	})
 	if eof {
@@ -227,7 +229,7 @@ func (d *Disk) write(of *description, b []byte, off int64) (int, error) {
 func (d *Disk) setData(n *inode, data []byte) {
 	n.unsynced = append(n.unsynced, n.data)
 	n.data = data
-	n.mtime = d.now
+	n.mtime = d.clock()
 }
 
 // Truncate cuts or extends the file.
@@ -258,6 +260,7 @@ func (f *file) Sync() error {
 func (f *file) Stat() (info fsys.Info, err error) {
 	err = f.on("stat", func(of *description) error {
 		info = f.p.disk.info(of.ino)
+		f.p.saw(of.ino.label, info)
 		return nil
 	})
 	return info, err
@@ -271,6 +274,7 @@ func (f *file) NoWriter() (none bool, err error) {
 			return errors.ErrUnsupported
 		}
 		none = !slices.ContainsFunc(n.open, (*description).writes)
+		f.p.saw(none)
 		return nil
 	})
 	if errors.Is(err, errors.ErrUnsupported) {

@@ -55,7 +55,7 @@ func (d *Disk) change(edits ...edit) {
 	for _, e := range edits {
 		dir := d.inodes[e.dir]
 		e.apply(&dir.names)
-		dir.mtime = d.now
+		dir.mtime = d.clock()
 	}
 	d.log = append(d.log, c)
 }

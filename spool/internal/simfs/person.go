@@ -20,6 +20,7 @@ import (
 func (d *Disk) person(op, path string, f func() error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.actor = nil
 	d.tick()
 	return pathError(op, path, f())
 }

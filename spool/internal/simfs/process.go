@@ -17,6 +17,10 @@ type Process struct {
 	dead  bool
 	files map[*file]struct{}
 	task  *task // nil: not under a scheduler
+
+	ticks  time.Duration // by which its clock is ahead of the disk's (Disk.Apart)
+	births uint64        // inodes that it has made
+	trace  uint64        // see Trace
 }
 
 var _ fsys.FS = (*Process)(nil)
@@ -65,11 +69,13 @@ func (p *Process) step(op, path, path2 string, f func() error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	p.mustLive()
+	d.actor = p
 	d.tick()
-	if err != nil {
-		return err
+	if err == nil {
+		err = f()
 	}
-	return f()
+	p.did(s, err)
+	return err
 }
 
 // arrive waits for the turn, numbers the step and calls the hook.
@@ -141,8 +147,12 @@ func (p *Process) Dead() bool {
 	return p.dead
 }
 
-// Now is the disk's clock.
-func (p *Process) Now() time.Time { return p.disk.Now() }
+// Now is the disk's clock, or where clocks are apart, the process's own.
+func (p *Process) Now() time.Time {
+	p.disk.mu.Lock()
+	defer p.disk.mu.Unlock()
+	return p.disk.timeOf(p)
+}
 
 // Sleep waits by the simulated clock. Under a scheduler others have the turn
 // meanwhile; without one the clock is set forward. It is no step.

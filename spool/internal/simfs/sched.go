@@ -213,7 +213,7 @@ func (s *Scheduler) rouse(t *task) {
 	if t.until.IsZero() {
 		return
 	}
-	if by := t.until.Sub(s.disk.Now()); by > 0 {
+	if by := t.until.Sub(t.p.Now()); by > 0 {
 		s.disk.Advance(by)
 	}
 	t.until = time.Time{}
@@ -222,11 +222,10 @@ func (s *Scheduler) rouse(t *task) {
 // turn puts the question.
 func (s *Scheduler) turn() (Turn, []*task) {
 	var ready, asleep []*task
-	now := s.disk.Now()
 	for _, t := range s.tasks {
 		switch {
 		case t.ended || (t.ready != nil && !t.ready()):
-		case t.until.After(now):
+		case t.until.After(t.p.Now()):
 			asleep = append(asleep, t)
 		default:
 			ready = append(ready, t)

@@ -1,0 +1,360 @@
+package spool
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"path"
+	"slices"
+	"strings"
+
+	"queuectl/spool/internal/simfs"
+)
+
+// The spool's own code runs here as two or three simulated processes, and
+// before every operation a disturbance may come: another process gets the
+// turn, one is killed, or a person moves a file. All schedules are tried with
+// at most so many disturbances in all. A state that an earlier schedule has
+// led to, with as many disturbances left, is not followed a second time
+// (simfs.Disk.Digest says why that loses nothing).
+
+// A scene is some processes that work at once, one operation each.
+type scene struct {
+	name  string
+	base  func(w *world)   // what is there before
+	setup func(a []*actor) // what the processes have done before
+	acts  []func(a *actor) error
+
+	bound int    // disturbances in the short form; 1, where 0
+	kills bool   // a process may be killed before any step
+	hands []hand // what a person may do before any step
+
+	then   func(o *outcomes)       // while the processes live
+	want   func(o *outcomes) []int // files at the end
+	rest   func(o *outcomes)       // after all have died and all jobs have run
+	untidy []int
+	twice  bool // one id may be in two places (a limit)
+}
+
+// outcomes are what a run of a scene has led to.
+type outcomes struct {
+	*world
+	actors []*actor
+	errs   []error
+	v      *view
+}
+
+// errKilled is the outcome of a process that did not end by itself.
+var errKilled = errors.New("was killed")
+
+func (o *outcomes) fail(format string, args ...any) {
+	panic(failure(fmt.Sprintf(format, args...)))
+}
+
+// winners is how many operations have succeeded.
+func (o *outcomes) winners() (n int) {
+	for _, err := range o.errs {
+		if err == nil {
+			n++
+		}
+	}
+	return n
+}
+
+// losers fails unless each error is one of those.
+func (o *outcomes) losers(allowed ...error) {
+	allowed = append(allowed, errKilled)
+	for _, err := range o.errs {
+		if err != nil && !slices.ContainsFunc(allowed, func(a error) bool { return errors.Is(err, a) }) {
+			o.fail("unexpected: %v", err)
+		}
+	}
+}
+
+// An exploration goes through the schedules of one scene.
+type exploration struct {
+	scene
+	start  *world
+	seen   map[uint64]int // states, and how many disturbances were left there
+	judged map[uint64]bool
+
+	runs, ends int // schedules begun, and different ends that were looked at
+}
+
+func (sc scene) exploration() *exploration {
+	x := &exploration{scene: sc, start: newWorld(), seen: make(map[uint64]int), judged: make(map[uint64]bool)}
+	if sc.base != nil {
+		sc.base(x.start)
+	}
+	x.start.Hook = nil
+	return x
+}
+
+// all tries all schedules with so many disturbances.
+func (x *exploration) all(bound int) error {
+	return failed(func() {
+		for way := range simfs.Paths(bound) {
+			x.once(way)
+		}
+	})
+}
+
+// once runs the scene along one path.
+func (x *exploration) once(way *simfs.Path) {
+	x.runs++
+	w := x.start.clone()
+	w.Apart()
+	r := &run{x: x, way: way, outcomes: &outcomes{world: w}}
+	err := failed(r.begin)
+	if err == nil {
+		err = r.wait()
+	}
+	if err == nil && !r.over {
+		r.found = w.Dump()
+		err = failed(func() { r.atRest() })
+	}
+	if err == nil {
+		return
+	}
+	panic(failure(r.tell(err)))
+}
+
+// A run is one schedule of a scene.
+type run struct {
+	*outcomes
+	x       *exploration
+	way     *simfs.Path
+	s       *simfs.Scheduler
+	current string // who goes on unless something happens
+	log     []string
+	found   string
+	over    bool  // nothing new lies beyond
+	err     error // what was broken after a step
+}
+
+func (r *run) begin() {
+	for i := range r.x.acts {
+		r.actors = append(r.actors, r.actor(string(rune('a'+i))))
+		r.errs = append(r.errs, errKilled)
+	}
+	if r.x.setup != nil {
+		r.x.setup(r.actors)
+	}
+	r.Hook = func(st simfs.Step) { r.log = append(r.log, st.String()) }
+	r.s = r.Scheduler(r.choose)
+	for i, act := range r.x.acts {
+		a := r.actors[i]
+		r.s.Start(a.p, func(*simfs.Process) {
+			var err error
+			if e := failed(func() { err = act(a) }); e != nil {
+				err = e
+			}
+			r.errs[i] = err
+		})
+	}
+}
+
+func (r *run) wait() error {
+	err := r.s.Wait()
+	r.Hook = nil
+	return errors.Join(err, r.err)
+}
+
+// tell is a broken promise with all that led to it.
+func (r *run) tell(err error) string {
+	return fmt.Sprintf("%v\nerrors: %q\n%s\nfound:\n%s\nin the end:\n%s", err, r.errs, strings.Join(r.log, "\n"), r.found, r.Dump())
+}
+
+// The disturbances beside a change of turn.
+type (
+	killing *actor
+	hand    struct {
+		name string
+		what func(w *world) string // the path of what it is done to; "" where there is none
+		do   func(w *world, p string)
+	}
+)
+
+// choose says who goes on, after what was done to disturb.
+func (r *run) choose(t simfs.Turn) int {
+	for {
+		if r.way.Fresh() && r.stale(t) {
+			r.stop()
+			return 0
+		}
+		stay := slices.Index(t.Runnable[:t.Ready], r.current)
+		o := r.way.Choose(t.Next[max(stay, 0)].Op, func() []simfs.Option { return r.options(t, stay) })
+		switch what := o.What.(type) {
+		case int:
+			r.current = t.Runnable[what]
+			return what
+		case killing:
+			r.kill(what)
+			if i := slices.Index(t.Runnable, what.p.Name()); i >= 0 {
+				return i // it has nothing left but to unwind
+			}
+		case hand:
+			r.move(what)
+		}
+	}
+}
+
+func (r *run) kill(a *actor) {
+	r.log = append(r.log, "-- "+a.p.Name()+" is killed")
+	a.p.Kill()
+}
+
+func (r *run) move(h hand) {
+	p := h.what(r.world)
+	r.log = append(r.log, "-- by hand: "+h.name+", X being "+path.Base(p))
+	r.byHand = append(r.byHand, h.name)
+	h.do(r.world, p)
+}
+
+// stop ends the run.
+func (r *run) stop() {
+	r.over = true
+	for _, a := range r.actors {
+		a.p.Kill()
+	}
+}
+
+// stale reports whether an earlier run has been in this state, or what it is
+// is broken.
+func (r *run) stale(t simfs.Turn) bool {
+	if r.err = failed(r.afterStep); r.err != nil {
+		return true
+	}
+	key, left := r.state(t), r.way.Left()
+	if before, ok := r.x.seen[key]; ok && before >= left {
+		return true
+	}
+	r.x.seen[key] = left
+	return false
+}
+
+// state tells one state from another: the disk, what each process has done and
+// seen, who goes on, and what a person has done (it excuses things).
+func (r *run) state(t simfs.Turn) uint64 {
+	h := fnv.New64a()
+	_, _ = fmt.Fprint(h, r.Digest(), r.current, t.Ready, r.byHand, r.groups)
+	for _, a := range r.actors {
+		_, _ = fmt.Fprint(h, a.p.Trace(), a.p.Dead())
+	}
+	for i, n := range t.Runnable {
+		_, _ = fmt.Fprint(h, n, t.Next[i].Op, t.Next[i].Path, t.Next[i].Path2)
+	}
+	return h.Sum64()
+}
+
+// options are what can happen at a turn. That the one goes on who has it costs
+// nothing.
+func (r *run) options(t simfs.Turn, stay int) []simfs.Option {
+	o := []simfs.Option{{What: max(stay, 0)}}
+	for i := range t.Runnable {
+		if i != max(stay, 0) {
+			o = append(o, simfs.Option{Cost: bit(stay >= 0 || i >= t.Ready), What: i})
+		}
+	}
+	if r.way.Left() == 0 {
+		return o
+	}
+	if r.x.kills {
+		for _, a := range r.actors {
+			if r.killable(a, t, stay) {
+				o = append(o, simfs.Option{Cost: 1, What: killing(a)})
+			}
+		}
+	}
+	if stay < 0 || touchesNames(t.Next[stay]) {
+		o = append(o, r.handsNow()...)
+	}
+	return o
+}
+
+func bit(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// killable reports whether it makes a difference that a process is killed just
+// now, and not before its next step or before the next one of who has the
+// turn: it is about to change something, or somebody is about to ask for a
+// lock, which it may hold.
+func (r *run) killable(a *actor, t simfs.Turn, stay int) bool {
+	if a.p.Dead() {
+		return false
+	}
+	if i := slices.Index(t.Runnable, a.p.Name()); i >= 0 && (i == stay || stay < 0) {
+		return changes(t.Next[i].Op)
+	}
+	return stay >= 0 && asksForLock(t.Next[stay].Op)
+}
+
+// changes reports whether a step may change the disk. Between two that do, it
+// is the same where a process is killed.
+func changes(op string) bool {
+	switch op {
+	case "mkdir", "link", "rename", "renamenoreplace", "unlink", "rmdir", "write", "truncate":
+		return true
+	}
+	return false
+}
+
+func asksForLock(op string) bool {
+	switch op {
+	case "lock", "locktry", "locktryshared", "lockwait", "nowriter":
+		return true
+	}
+	return false
+}
+
+// touchesNames reports whether a step has to do with names that a person moves.
+func touchesNames(s simfs.Step) bool {
+	switch s.Op {
+	case "wake", "close", "unlock", "sync", "syncdir", "syncfs", "read", "nowriter", "space", "lock":
+		return false
+	}
+	for _, p := range []string{s.Path, s.Path2} {
+		if p != "" && (isState(stateOf(p)) || stateOf(p) == "ids") {
+			return true
+		}
+	}
+	return false
+}
+
+// handsNow are what a person can do now.
+func (r *run) handsNow() (o []simfs.Option) {
+	for _, h := range r.x.hands {
+		if h.what(r.world) != "" {
+			o = append(o, simfs.Option{Cost: 1, What: h})
+		}
+	}
+	return o
+}
+
+// atRest is when all operations have ended: a person may do something still.
+func (r *run) atRest() {
+	for {
+		o := r.way.Choose("rest", func() []simfs.Option {
+			o := []simfs.Option{{What: nil}}
+			if r.way.Left() > 0 {
+				o = append(o, r.handsNow()...)
+			}
+			return o
+		})
+		h, ok := o.What.(hand)
+		if !ok {
+			break
+		}
+		r.move(h)
+	}
+	key := r.state(simfs.Turn{})
+	if !r.x.judged[key] {
+		r.x.judged[key] = true
+		r.x.ends++
+		r.x.judge(r.outcomes)
+	}
+}
