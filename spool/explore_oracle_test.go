@@ -72,8 +72,11 @@ func (x *exploration) judge(o *outcomes) {
 	e := &enumeration{crashTest: crashTest{untidy: append(o.excused(), x.untidy...)}}
 	o.v = &view{actor: o.actor("next"), runs: make(map[string]int)}
 	o.leftAlone()
-	e.recover(o.v)
+	if len(x.hands) == 0 {
+		e.recover(o.v)
+	}
 	o.v.drain()
+	e.tidy(o.v)
 	o.conserved()
 	o.ranRight()
 	e.mended(o.v)
@@ -84,6 +87,18 @@ func (x *exploration) judge(o *outcomes) {
 	}
 	if x.rest != nil {
 		x.rest(o)
+	}
+}
+
+// tidy fails where the system by itself leaves something to be repaired that it
+// is not excused from.
+func (e *enumeration) tidy(v *view) {
+	rep, err := v.Check(ctx, false)
+	v.must(err)
+	for _, inv := range violated(rep) {
+		if !slices.Contains(e.untidy, inv) {
+			v.fail("when all has come to rest:\n%s", findings(rep))
+		}
 	}
 }
 
