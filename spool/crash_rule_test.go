@@ -267,6 +267,21 @@ func TestRulesOfMovesByHand(t *testing.T) {
 				a.fail("pending/ holds %q", w.Names("pending"))
 			}
 		}},
+		rule{"a copy is not taken for a job whose file was replaced meanwhile", func(w *world) {
+			a := w.actor("a")
+			a.enqueue("job")
+			w.editInPlace("job")
+			a.meanwhile(before("lstat", "pending/"), func() {
+				b := w.actor("b")
+				b.run("job")
+				b.settle(success)
+				p := b.at("job")
+				w.must(w.Copy(p, "pending/"+path.Base(p)))
+			})
+			if st := a.state("job"); st != Completed {
+				a.fail("it is %s", st)
+			}
+		}},
 		rule{"a move never replaces another file", func(w *world) {
 			a := w.actor("a")
 			a.enqueue("job")

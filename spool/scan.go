@@ -127,6 +127,9 @@ func (s *Spool) follow(f fsys.File, id string) (string, fsys.Info, error) {
 				return p, info, nil
 			}
 		}
+		if !s.is(idPath(id), info) {
+			break // replaced meanwhile: what is listed may be a copy
+		}
 		if len(paths) > 0 && !s.is(paths[0], info) { // exchanged by an editor
 			if now, err := s.fs.Lstat(paths[0]); err == nil {
 				return paths[0], now, nil
