@@ -296,8 +296,9 @@ func (v *view) drain() {
 		if more = false; rounds > 20 {
 			v.fail("the jobs do not come to rest")
 		}
-		_, err := v.pool.Recover(ctx)
-		v.must(err)
+		if _, err := v.pool.Recover(ctx); !errors.Is(err, ErrRefused) {
+			v.must(err)
+		}
 		for _, p := range v.w.files() {
 			if st := stateOf(p); st == Pending || st == Failed {
 				more = true

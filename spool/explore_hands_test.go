@@ -45,7 +45,7 @@ func first(in ...State) func(w *world) string {
 	return func(w *world) string {
 		for _, st := range in {
 			for _, name := range w.Names(string(st)) {
-				if _, ok := ParseName(name); ok {
+				if n, ok := ParseName(name); ok && (n.Pool == "" || st == Processing) {
 					return string(st) + "/" + name
 				}
 			}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -69,17 +70,18 @@ func (x *exploration) judge(o *outcomes) {
 			a.p.Kill()
 		}
 	}
-	e := &enumeration{crashTest: crashTest{untidy: append(o.excused(), x.untidy...)}}
+	e := &enumeration{crashTest: crashTest{untidy: x.untidy}}
 	o.v = &view{actor: o.actor("next"), runs: make(map[string]int)}
 	o.leftAlone()
 	if len(x.hands) == 0 {
 		e.recover(o.v)
 	}
 	o.v.drain()
-	e.tidy(o.v)
+	o.tidy(append(o.excused(), x.untidy...), false)
 	o.conserved()
 	o.ranRight()
-	e.mended(o.v)
+	o.tidy(o.forGood(), true)
+	o.tidy(o.forGood(), false)
 	if x.want != nil {
 		if jobs, n := x.want(o), len(o.files()); !slices.Contains(jobs, n) {
 			o.fail("%d files are left, not %v", n, jobs)
@@ -90,14 +92,14 @@ func (x *exploration) judge(o *outcomes) {
 	}
 }
 
-// tidy fails where the system by itself leaves something to be repaired that it
-// is not excused from.
-func (e *enumeration) tidy(v *view) {
-	rep, err := v.Check(ctx, false)
-	v.must(err)
+// tidy fails where Check finds what is not excused. The system by itself is to
+// leave nothing else to be repaired, and a repair nothing at all.
+func (o *outcomes) tidy(excused []int, repair bool) {
+	rep, err := o.v.Check(ctx, repair)
+	o.v.must(err)
 	for _, inv := range violated(rep) {
-		if !slices.Contains(e.untidy, inv) {
-			v.fail("when all has come to rest:\n%s", findings(rep))
+		if !slices.Contains(excused, inv) {
+			o.v.fail("when all has come to rest (repaired: %v):\n%s", repair, findings(rep))
 		}
 	}
 }
@@ -130,8 +132,9 @@ func (o *outcomes) leftAlone() {
 		if c.p.Dead() {
 			continue
 		}
-		_, err := o.v.Recover(ctx)
-		o.v.must(err)
+		if _, err := o.v.Recover(ctx); !errors.Is(err, ErrRefused) {
+			o.v.must(err)
+		}
 		if c.claim.rec.lock != nil && len(o.placesIn(Processing)) == 0 && len(o.byHand) == 0 {
 			o.fail("%q was taken from a process that lives", c.claim.ID)
 		}
@@ -156,6 +159,15 @@ func (o *outcomes) excused() (inv []int) {
 	if o.did("sed ") {
 		inv = append(inv, invSecond, invOwned)
 	}
+	return append(inv, o.forGood()...)
+}
+
+// forGood are those that a repair does not restore: a person has put a copy
+// where nothing adopts it.
+func (o *outcomes) forGood() (inv []int) {
+	if o.did("cp ") && len(o.byHand) > 1 {
+		inv = append(inv, invOnce, invSecond)
+	}
 	return inv
 }
 
@@ -179,8 +191,8 @@ func (o *outcomes) conserved() {
 	where := o.marked()
 	for mark, there := range o.told {
 		n, most := len(where[mark]), 1
-		if o.did("cp ") {
-			most++
+		for _, h := range o.byHand {
+			most += bit(strings.HasPrefix(h, "cp "))
 		}
 		least := bit(there && !o.removed(mark))
 		if !there {
@@ -220,13 +232,20 @@ func (o *outcomes) ranRight() {
 			switch {
 			case e.Event == EventRetried || e.Event == EventMoved || e.Life != "":
 				succeeded = false
-			case e.Attempt > 0 && succeeded && !o.did("processing/X pending") && !o.did("sed "):
+			case e.Attempt > 0 && succeeded && !o.mayRepeat():
 				o.fail("%s has succeeded, and was run again:\n%s", p, b)
 			case e.Attempt > 0:
 				succeeded = e.Outcome == Succeeded
 			}
 		}
 	}
+}
+
+// mayRepeat reports whether a person has made a job run again that had
+// succeeded: one that ran was moved, edited or removed under its worker, or a
+// copy was left of what is gone.
+func (o *outcomes) mayRepeat() bool {
+	return o.did("processing/X pending") || o.did("sed ") || (o.did("cp ") && o.removed(""))
 }
 
 // promised keeps what a process was told about a job with a mark.

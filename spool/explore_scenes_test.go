@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -248,6 +249,9 @@ func explore(t *testing.T, sc scene, short, full int) {
 		start, x, bound := time.Now(), sc.exploration(), short
 		if long() {
 			bound = full
+		}
+		if n, err := strconv.Atoi(os.Getenv("QUEUECTL_DISTURBANCES")); err == nil {
+			bound = n
 		}
 		if err := x.all(bound); err != nil {
 			t.Fatalf("after %d schedules: %v", x.runs, err)
