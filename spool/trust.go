@@ -303,7 +303,10 @@ func (s *Spool) trustParent(dir string) error {
 	if err != nil {
 		return &SpoolError{Dir: s.dir, Reason: reason(err), Err: err}
 	}
-	if info.Mode().Perm()&(groupWrites|othersWrite) != 0 && info.Mode()&fs.ModeSticky == 0 {
+	// With a umask of 002, by custom, goes a group that is its user's alone.
+	uid, gid, _ := fsys.Owner(info)
+	private := uid == s.me && gid == s.me && s.me != 0 && info.Mode().Perm()&othersWrite == 0 && !fsys.HasACL(dir)
+	if info.Mode().Perm()&(groupWrites|othersWrite) != 0 && info.Mode()&fs.ModeSticky == 0 && !private {
 		return &SpoolError{
 			Dir: s.dir, Reason: fmt.Sprintf("is reached through %s, to which others may write (mode %04o): they could put another in its place", dir, info.Mode().Perm()),
 			Hint: "chmod go-w " + dir + ", or move the spool",
@@ -317,7 +320,7 @@ func (s *Spool) trustOwner(path, what string) error {
 	if err != nil {
 		return &SpoolError{Dir: s.dir, Reason: reason(err), Err: err}
 	}
-	if uid, ok := fsys.Owner(info); ok && !s.ours(uid) && !ownsRoot(uid) {
+	if uid, _, ok := fsys.Owner(info); ok && !s.ours(uid) && !ownsRoot(uid) {
 		return &SpoolError{
 			Dir: s.dir, Reason: fmt.Sprintf("is reached through %s %s, which belongs to user %d: its owner could put another in its place", what, path, uid),
 			Hint: "work on it as its owner, or move the spool",
@@ -334,6 +337,6 @@ func ownsRoot(uid uint32) bool {
 	if err != nil {
 		return false
 	}
-	owner, ok := fsys.Owner(info)
+	owner, _, ok := fsys.Owner(info)
 	return ok && owner == uid
 }

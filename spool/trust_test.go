@@ -168,6 +168,31 @@ func TestWayThroughLinks(t *testing.T) {
 	must(t, open())
 }
 
+// TestWayOfPrivateGroup: where the umask is 002, the directories in a home
+// may be written to by a group that is its user's alone.
+func TestWayOfPrivateGroup(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to give a directory away")
+	}
+	b := newBench(t)
+	home := filepath.Dir(b.dir)
+	b.me = 61235
+	for _, c := range []struct {
+		group int
+		mode  os.FileMode
+		ok    bool
+	}{{61235, 0o775, true}, {61235, 0o777, false}, {61236, 0o775, false}, {61236, 0o755, true}} {
+		must(t, os.Chown(home, 61235, c.group))
+		must(t, os.Chmod(home, c.mode))
+		if err := b.checkWay(b.dir); (err == nil) != c.ok {
+			t.Errorf("group %d, mode %04o: %v", c.group, c.mode, err)
+		}
+	}
+	b.me = 0
+	must(t, os.Chown(home, 0, 0))
+	must(t, os.Chmod(home, 0o700))
+}
+
 // TestUntrustedJobIsNotClaimed: it stays where it is and is not charged, and
 // runs once it is ours alone.
 func TestUntrustedJobIsNotClaimed(t *testing.T) {

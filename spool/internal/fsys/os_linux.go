@@ -72,6 +72,14 @@ func (o *OS) Space() (Space, error) {
 	}, nil
 }
 
+const aclAttribute = "system.posix_acl_access"
+
+// HasACL is OS.HasACL of a path from anywhere.
+func HasACL(path string) bool {
+	n, err := unix.Getxattr(path, aclAttribute, nil)
+	return err == nil && n > 0
+}
+
 // HasACL asks for the extended attribute in which the kernel keeps the list.
 func (o *OS) HasACL(path string) bool {
 	f, err := o.Open(path, unix.O_RDONLY)
@@ -79,6 +87,6 @@ func (o *OS) HasACL(path string) bool {
 		return false
 	}
 	defer f.Close()
-	n, err := unix.Fgetxattr(f.(*osFile).fd, "system.posix_acl_access", nil)
+	n, err := unix.Fgetxattr(f.(*osFile).fd, aclAttribute, nil)
 	return err == nil && n > 0
 }

@@ -20,6 +20,9 @@ func syncfs(fd int) error {
 func noWriter(int) (bool, error) { return false, errors.ErrUnsupported }
 
 // HasACL is not looked at here.
+func HasACL(string) bool { return false }
+
+// HasACL is not looked at here.
 func (o *OS) HasACL(string) bool { return false }
 
 // Network cannot be told apart here; the slow scan finds what no event tells.

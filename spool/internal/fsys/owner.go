@@ -7,11 +7,11 @@ import (
 	"syscall"
 )
 
-// Owner is the user that os.Lstat says a file belongs to.
-func Owner(info fs.FileInfo) (uint32, bool) {
+// Owner is the user and the group that os.Lstat says a file belongs to.
+func Owner(info fs.FileInfo) (uid, gid uint32, ok bool) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
-		return 0, false
+		return 0, 0, false
 	}
-	return st.Uid, true
+	return st.Uid, st.Gid, true
 }
