@@ -73,6 +73,10 @@ SOAKJOBS ?= 1000000
 soak: ## send SOAKJOBS (1000000) jobs through pools that are killed at random
 	QUEUECTL_LONG=1 QUEUECTL_SOAK_JOBS=$(SOAKJOBS) $(GO) test ./cmd/queuectl -run '^TestSoak$$' -v -count 1 -timeout 6h
 
+.PHONY: powercut
+powercut: ## cut the power of ext4, xfs and btrfs 200 times each (root)
+	QUEUECTL_LONG=1 $(GO) test ./cmd/queuectl -run '^TestPowerCut' -v -count 1 -timeout 2h
+
 .PHONY: bench
 bench: ## run the benchmarks, BENCHTIME (1s) each
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
