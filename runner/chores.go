@@ -3,6 +3,7 @@ package runner
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"queuectl/spool"
@@ -229,6 +230,9 @@ func (d *dispatcher) sync() work {
 
 func (d *dispatcher) report() work {
 	list := d.problems.list(d.blocked)
+	if d.unwatched != nil {
+		list = slices.Insert(list, 0, spool.Problem{Reason: "the spool is not watched but listed every " + d.listedEvery() + ": " + d.unwatched.Error()})
+	}
 	return func(context.Context) func() {
 		err := d.p.m.SetProblems(list)
 		return func() {

@@ -35,9 +35,13 @@ type dispatcher struct {
 
 	now    time.Time // of this turn
 	events chan func()
-	hints  <-chan spool.Hint
-	native bool // hints come from the system; else every scan_interval is one
 	hush   context.CancelFunc
+
+	watcher   watcher
+	hints     <-chan spool.Hint
+	native    bool  // the file system tells of all changes; else the spool is listed every scan_interval
+	unwatched error // why it is too although the file system would tell
+	watchTold map[string]bool
 
 	order   *order
 	running map[*attempt]struct{}
@@ -67,12 +71,13 @@ type dispatcher struct {
 func newDispatcher(p *Pool) *dispatcher {
 	d := &dispatcher{
 		p: p, log: p.o.Logger.With("pool", p.Name()),
-		events:   make(chan func(), p.o.Slots+16),
-		running:  make(map[*attempt]struct{}),
-		stop:     newStopState(),
-		lastErr:  make(map[string]string),
-		problems: make(problems),
-		now:      time.Now(),
+		events:    make(chan func(), p.o.Slots+16),
+		running:   make(map[*attempt]struct{}),
+		stop:      newStopState(),
+		lastErr:   make(map[string]string),
+		watchTold: make(map[string]bool),
+		problems:  make(problems),
+		now:       time.Now(),
 	}
 	d.readConfig()
 	d.order = newOrder(maxOrder, d.cfg.PriorityAging)
@@ -159,11 +164,8 @@ func (d *dispatcher) lookAround(ctx context.Context) {
 	d.lookIfLost()
 	d.p.q.Refresh()
 	d.readConfig()
-	pause := slowScan
-	if !d.native {
-		pause = min(slowScan, d.cfg.ScanInterval)
-	}
-	d.scanAt = d.now.Add(pause)
+	d.heedWatch()
+	d.scanAt = d.now.Add(d.pauseOfScans(d.native && d.unwatched == nil))
 	d.checkStop()
 	d.pokeAll()
 	if d.stopping() {

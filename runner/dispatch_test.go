@@ -21,11 +21,27 @@ import (
 type fakeWatch struct {
 	hints  chan spool.Hint
 	native bool
+	mu     sync.Mutex
+	err    error
 }
 
 func (w *fakeWatch) Hints() <-chan spool.Hint { return w.hints }
 func (w *fakeWatch) Native() bool             { return w.native }
+func (w *fakeWatch) Reason() string           { return "none come from elsewhere" }
+func (w *fakeWatch) Renew() error             { return w.Err() }
 func (w *fakeWatch) Close() error             { return nil }
+
+func (w *fakeWatch) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+func (w *fakeWatch) set(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.err = err
+}
 
 // A fakeMember is a real pool whose claims fail as a test likes, and count.
 type fakeMember struct {
@@ -387,4 +403,55 @@ func TestRefusedDrop(t *testing.T) {
 	if err != nil || c[spool.Dead] != 1 || c[spool.Completed] != 1 || c[spool.Pending] != 0 {
 		t.Errorf("%v %v", c, err)
 	}
+}
+
+// A spool that cannot be watched is listed at scan_interval until it can be.
+// Both are told once however often they change, and status shows what is so.
+func TestUnwatched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t, "scan_interval", "2s")
+		rec := &recorder{}
+		p, m, w := fake(t, s, Options{Handlers: handlers, Logger: rec.logger()}, nil)
+		q := &countingQueue{Spool: s}
+		p.q = q
+		w.set(errors.New("the limit is reached"))
+		run(t, p)
+		for range 3 {
+			before := q.scans(spool.Pending)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if n := q.scans(spool.Pending) - before; n < 25 {
+				t.Errorf("%d scans in a minute without events", n)
+			}
+			w.set(nil)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			before = q.scans(spool.Pending)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if n := q.scans(spool.Pending) - before; n != 2 {
+				t.Errorf("%d scans in a minute with events", n)
+			}
+			w.set(errors.New("the limit is reached"))
+			w.hints <- spool.Hint{} // as it is sent when a new directory cannot be watched
+		}
+		text := rec.String()
+		for _, part := range []string{"cannot watch the spool, and lists it every 2s", "the spool is watched again"} {
+			if n := strings.Count(text, part); n != 1 {
+				t.Errorf("%q was told %d times", part, n)
+			}
+		}
+		synctest.Wait()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		want := "the spool is not watched but listed every 2s: the limit is reached"
+		for i, list := range m.problems {
+			if strings.Contains(list, want) != (i%2 == 0) {
+				t.Errorf("the problems were %q", m.problems)
+			}
+		}
+		if len(m.problems) != 7 {
+			t.Errorf("problems were written %d times", len(m.problems))
+		}
+	})
 }

@@ -17,15 +17,63 @@ const configSettle = 150 * time.Millisecond
 func (d *dispatcher) startWatch(ctx context.Context) (end func()) {
 	w, err := d.p.watch(ctx)
 	if err != nil {
-		d.log.Warn("cannot watch the spool; it is listed at scan_interval", "error", err)
+		d.unwatched = err
+		d.log.Warn("cannot watch the spool", "error", err)
 		return func() {}
 	}
-	d.hints, d.native = w.Hints(), w.Native()
+	d.watcher, d.hints = w, w.Hints()
+	if d.native = w.Native(); !d.native {
+		d.log.Info("the spool is listed every "+d.listedEvery(), "reason", w.Reason())
+	}
 	return func() {
 		if err := w.Close(); err != nil {
 			d.log.Warn("cannot end the watch", "error", err)
 		}
 	}
+}
+
+// heedWatch tries again to watch what could not be watched. It says so once,
+// and once that it works again; status shows it for as long as it is so.
+func (d *dispatcher) heedWatch() {
+	if d.watcher == nil {
+		return
+	}
+	err := d.watcher.Err()
+	if err != nil {
+		err = d.watcher.Renew()
+	}
+	before, now := textOf(d.unwatched), textOf(err)
+	if before == now {
+		return
+	}
+	d.unwatched = err
+	d.want(reporting)
+	if d.watchTold[now] {
+		return // limits come and go with other programs
+	}
+	d.watchTold[now] = true
+	if err == nil {
+		d.log.Info("the spool is watched again")
+		return
+	}
+	d.log.Warn("cannot watch the spool, and lists it every "+d.listedEvery(), "error", err)
+}
+
+func (d *dispatcher) listedEvery() string { return spool.FormatDuration(d.pauseOfScans(false)) }
+
+// pauseOfScans is how long after a slow scan the next one comes.
+func (d *dispatcher) pauseOfScans(watched bool) time.Duration {
+	if watched {
+		return slowScan
+	}
+	return min(slowScan, d.cfg.ScanInterval)
+}
+
+func textOf(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
 }
 
 // hint follows a hint.

@@ -88,6 +88,9 @@ type member interface {
 type watcher interface {
 	Hints() <-chan spool.Hint
 	Native() bool
+	Reason() string
+	Err() error
+	Renew() error
 	Close() error
 }
 

@@ -2,7 +2,6 @@ package spool
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -23,9 +22,13 @@ type Watcher struct {
 	s      *Spool
 	hints  chan Hint
 	reason string
-	notify *fsnotify.Watcher
-	done   chan struct{}
-	once   sync.Once
+	leave  func() bool // no longer heeds the context
+	work   sync.WaitGroup
+
+	mu     sync.Mutex
+	notify *fsnotify.Watcher // nil where none could be had
+	err    error
+	closed bool
 }
 
 // watched are the directories whose changes matter to a pool. Nobody watches
@@ -37,86 +40,131 @@ var watched = []string{".", string(Pending), string(Failed), "control", "workers
 const hintBuffer = 1024
 
 // Watch begins to watch the spool until ctx is done or Close is called. Where
-// the system sends no events it returns a Watcher that says so by Native.
+// the system sends no events, or not all, it returns a Watcher that says so by
+// Native and Err.
 func (s *Spool) Watch(ctx context.Context) (*Watcher, error) {
-	w := &Watcher{s: s, hints: make(chan Hint, hintBuffer), done: make(chan struct{})}
+	w := &Watcher{s: s, hints: make(chan Hint, hintBuffer)}
 	switch {
 	case runtime.GOOS != "linux":
 		// kqueue opens one descriptor per file in a directory.
 		w.reason = "this system watches directories at the cost of one open file per job"
 	case s.network:
-		w.reason = "its file system sends no events from other hosts"
+		w.reason = "its file system sends no events of changes from elsewhere"
 	}
-	if runtime.GOOS != "linux" {
-		close(w.done)
-		return w, nil
-	}
-	n, err := fsnotify.NewBufferedWatcher(64)
-	if err == nil {
-		w.notify = n
-		err = w.add()
-	}
-	if err != nil {
-		w.reason = "it cannot be watched: " + reason(err)
-		if n != nil {
-			_ = n.Close()
-			w.notify = nil
-		}
-		close(w.done)
-		return w, nil
-	}
-	go w.run(ctx)
+	_ = w.Renew() // Err says it
+	w.leave = context.AfterFunc(ctx, func() { _ = w.end() })
 	return w, nil
 }
 
 // Hints is the channel of hints. It is never closed.
 func (w *Watcher) Hints() <-chan Hint { return w.hints }
 
-// Native reports whether every change on this host and every other one gives a
-// hint. Where it is false one has to list at scan_interval, and Reason says
-// why.
+// Native reports whether this file system gives a hint of every change, on
+// this host and every other one. Where it does not one has to list at
+// scan_interval, and Reason says why.
 func (w *Watcher) Native() bool { return w.reason == "" }
 
 // Reason says why Native is false.
 func (w *Watcher) Reason() string { return w.reason }
 
+// Err says why the spool, or a part of it, could not be watched: a limit of
+// the system is reached, and which. While it is not nil one has to list at
+// scan_interval, and may call Renew now and then.
+func (w *Watcher) Err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.err
+}
+
+// Renew tries again to watch what could not be watched, and returns what Err
+// does then. One goroutine at a time may call it.
+func (w *Watcher) Renew() error {
+	if runtime.GOOS != "linux" {
+		return nil
+	}
+	if n := w.begin(); n != nil {
+		w.add(n)
+	}
+	return w.Err()
+}
+
+// begin has events come where none do. What follows is to be watched anew, so
+// there is no error yet; one that comes meanwhile stays.
+func (w *Watcher) begin() *fsnotify.Watcher {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return nil
+	}
+	w.err = nil
+	if w.notify == nil {
+		n, err := fsnotify.NewBufferedWatcher(64)
+		if err != nil {
+			w.err = watchError(err)
+			return nil
+		}
+		w.notify = n
+		w.work.Go(func() { w.run(n) })
+	}
+	return w.notify
+}
+
 // Close ends the watch and returns when all that it started has ended.
 func (w *Watcher) Close() error {
-	var err error
-	w.once.Do(func() {
-		if w.notify != nil {
-			err = w.notify.Close()
-		}
-	})
-	<-w.done
+	w.leave()
+	err := w.end()
+	w.work.Wait()
 	return err
 }
 
-// add watches all directories, those that overflow too. It is harmless twice,
-// and so also brings back a watch that was lost with its directory.
-func (w *Watcher) add() error {
-	var errs []error
-	for _, d := range watched {
-		errs = append(errs, w.notify.Add(w.s.abs(d)))
-		if !isState(State(d)) {
-			continue
-		}
-		err := w.s.fs.List(d, func(name string) bool {
-			if overflowDir(name) {
-				errs = append(errs, w.notify.Add(w.s.abs(d+"/"+name)))
-			}
-			return true
-		})
-		errs = append(errs, err)
+func (w *Watcher) end() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed || w.notify == nil {
+		w.closed = true
+		return nil
 	}
-	return errors.Join(errs...)
+	w.closed = true
+	return w.notify.Close()
+}
+
+// add watches all directories, those that overflow too. It is harmless twice,
+// and so also brings back a watch that was lost with its directory. It ends
+// with the first that cannot be watched: the others could not be either.
+func (w *Watcher) add(n *fsnotify.Watcher) {
+	for _, d := range watched {
+		if !w.watch(n, d) {
+			return
+		}
+	}
+	for _, d := range []State{Pending, Failed} {
+		err := w.s.fs.List(string(d), func(name string) bool {
+			return !overflowDir(name) || w.watch(n, string(d)+"/"+name)
+		})
+		w.fail(err)
+	}
+}
+
+// watch watches a directory, and reports whether it can be watched. One that
+// is not there, or no more, is noticed when it comes.
+func (w *Watcher) watch(n *fsnotify.Watcher, dir string) bool {
+	return w.fail(watchError(n.Add(w.s.abs(dir))))
+}
+
+// fail notes what went wrong, and reports whether all is well.
+func (w *Watcher) fail(err error) bool {
+	if err == nil || notExist(err) {
+		return true
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.err = err
+	return false
 }
 
 // run passes events on as hints and never blocks on its reader. It always
 // reads Errors: left alone, they stop Events for ever.
-func (w *Watcher) run(ctx context.Context) {
-	defer close(w.done)
-	defer w.notify.Close()
+func (w *Watcher) run(n *fsnotify.Watcher) {
 	missed := false
 	for {
 		var again chan Hint
@@ -124,15 +172,13 @@ func (w *Watcher) run(ctx context.Context) {
 			again = w.hints
 		}
 		select {
-		case <-ctx.Done():
-			return
 		case again <- Hint{}:
 			missed = false
-		case e, ok := <-w.notify.Events:
+		case e, ok := <-n.Events:
 			if !ok {
 				return
 			}
-			h, ok := w.hint(e)
+			h, ok := w.hint(n, e)
 			if !ok {
 				continue
 			}
@@ -141,7 +187,7 @@ func (w *Watcher) run(ctx context.Context) {
 			default:
 				missed = true
 			}
-		case _, ok := <-w.notify.Errors:
+		case _, ok := <-n.Errors:
 			if !ok {
 				return
 			}
@@ -152,18 +198,18 @@ func (w *Watcher) run(ctx context.Context) {
 }
 
 // hint makes a hint of an event.
-func (w *Watcher) hint(e fsnotify.Event) (Hint, bool) {
+func (w *Watcher) hint(n *fsnotify.Watcher, e fsnotify.Event) (Hint, bool) {
 	rel, err := filepath.Rel(w.s.dir, e.Name)
 	if err != nil {
 		return Hint{}, false
 	}
 	dir, name, below := strings.Cut(rel, "/")
 	if !below {
-		return w.rootHint(rel, e)
+		return w.rootHint(n, rel, e)
 	}
 	if overflowDir(name) && isState(State(dir)) {
-		_ = w.notify.Add(e.Name)
-		return Hint{}, e.Has(fsnotify.Create)
+		ok := w.watch(n, rel)
+		return Hint{}, !ok || e.Has(fsnotify.Create)
 	}
 	if dir == "workers" && e.Has(fsnotify.Remove) {
 		return Hint{Path: rel}, true // a pool has left
@@ -174,14 +220,14 @@ func (w *Watcher) hint(e fsnotify.Event) (Hint, bool) {
 	return Hint{Path: rel}, true
 }
 
-func (w *Watcher) rootHint(name string, e fsnotify.Event) (Hint, bool) {
+func (w *Watcher) rootHint(n *fsnotify.Watcher, name string, e fsnotify.Event) (Hint, bool) {
 	switch name {
 	case "paused", configFile:
 		return Hint{Path: name}, true
 	}
 	for _, d := range append([]string{"."}, directories...) {
 		if name == d && e.Op&(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) != 0 {
-			_ = w.add() // a directory was exchanged: watch the new one
+			w.add(n) // a directory was exchanged: watch the new one
 			return Hint{}, true
 		}
 	}
