@@ -1,8 +1,10 @@
 package spool
 
 import (
+	"errors"
 	"os"
 	"strings"
+	"syscall"
 
 	"queuectl/spool/internal/fsys"
 )
@@ -95,9 +97,14 @@ func (g *staging) commit(sync bool) error {
 }
 
 // finish rolls the staging to its end, as anybody would who found it, and
-// gives up its lock.
+// gives up its lock. A network file system, and FUSE, keeps what was removed
+// while it is open under a hidden name; whoever rolls next removes the
+// directory.
 func (g *staging) finish() error {
 	err := g.s.rollLocked(g.path)
+	if g.s.network && errors.Is(err, syscall.ENOTEMPTY) {
+		err = nil
+	}
 	g.leave()
 	return err
 }
