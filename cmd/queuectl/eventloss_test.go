@@ -5,9 +5,7 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -99,46 +97,4 @@ func TestStateDirectoryExchanged(t *testing.T) {
 	if got := strings.Join(b.effects(), " "); strings.Count(got, "before") != 1 || strings.Count(got, "after") != 1 || strings.Count(got, "away") != 1 {
 		t.Errorf("not each ran once: %s", got)
 	}
-}
-
-// More files come at once than the kernel keeps events for: a pool that stands
-// still reads none of them. Every job runs all the same.
-func TestEventOverflow(t *testing.T) {
-	b := newBench(t)
-	text, err := os.ReadFile("/proc/sys/fs/inotify/max_queued_events")
-	if err != nil {
-		t.Skip(err)
-	}
-	n := fromEnv(t, "QUEUECTL_OVERFLOW", rounds(0, 0, 200000))
-	if n == 0 {
-		most, err := strconv.Atoi(strings.TrimSpace(string(text)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		n = most + 500
-	}
-	b.open()
-	var batch strings.Builder
-	for i := range n {
-		batch.WriteString(b.encode(job{"id": "job-" + strconv.Itoa(i+1), "kind": "effect", "args": effectJob{N: int64(i)}}) + "\n")
-	}
-	b.tryWith(batch.String(), "enqueue", "-")
-	b.sh(`mv pending ../aside; mkdir -m 700 pending`)
-	p := b.startAs(nil, "handlerpool", b.spool, "8")
-	b.till("it is idle", func() bool { return len(b.effects()) == 0 })
-	p.signal(syscall.SIGSTOP)
-	names, err := os.ReadDir(b.path("aside"))
-	if err != nil || len(names) != n {
-		t.Fatalf("%v, %d of %d files", err, len(names), n)
-	}
-	for _, e := range names {
-		if err := os.Rename(b.path("aside/"+e.Name()), filepath.Join(b.spool, "pending", e.Name())); err != nil {
-			t.Fatal(err)
-		}
-	}
-	p.signal(syscall.SIGCONT)
-	if !b.within(patience*10, func() bool { return b.count("completed") == n }) {
-		t.Errorf("%d of %d ran", b.count("completed"), n)
-	}
-	b.eachOnce(n)
 }
