@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -190,11 +191,14 @@ func (d *dispatcher) readConfig() {
 	d.warn("config.json", err)
 }
 
+// scratch matches what lies in tmp/, where each try has another random name.
+var scratch = regexp.MustCompile(`/tmp/[^/: ]+`)
+
 // warn logs an error once for as long as it stays the same.
 func (d *dispatcher) warn(what string, err error) {
 	text := ""
 	if err != nil && !errors.Is(err, context.Canceled) {
-		text = err.Error()
+		text = scratch.ReplaceAllString(err.Error(), "/tmp/")
 	}
 	if text != "" && d.lastErr[what] != text {
 		d.log.Warn(what, "error", err)

@@ -455,3 +455,29 @@ func TestUnwatched(t *testing.T) {
 		}
 	})
 }
+
+// What goes wrong again and again is told once, also where each try makes
+// another name in tmp/.
+func TestWarnsOnce(t *testing.T) {
+	s := newSpool(t)
+	rec := &recorder{}
+	p, _, _ := fake(t, s, Options{Handlers: handlers, Logger: rec.logger()}, nil)
+	d := newDispatcher(p)
+	full := func(name string) error {
+		return &os.PathError{Op: "mkdir", Path: s.Dir() + "/tmp/" + name, Err: syscall.ENOSPC}
+	}
+	for range 3 {
+		for _, name := range []string{"agyzxeragpj5", "5unkqu3ooban.go"} {
+			d.warn("cannot recover", full(name))
+		}
+	}
+	if n := strings.Count(rec.String(), "cannot recover"); n != 1 {
+		t.Errorf("told %d times", n)
+	}
+	d.warn("cannot recover", syscall.EROFS)
+	d.warn("cannot recover", nil)
+	d.warn("cannot recover", full("llkxkqbn5y6i"))
+	if n := strings.Count(rec.String(), "cannot recover"); n != 3 {
+		t.Errorf("what is new was told %d times, want 2", n-1)
+	}
+}
