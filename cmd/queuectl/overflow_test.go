@@ -108,12 +108,15 @@ func queuedEvents(t *testing.T) int {
 func (b *bench) aside(n int, one func(i int) job) {
 	b.Helper()
 	b.open()
-	var batch strings.Builder
-	for i := range n {
-		batch.WriteString(b.encode(one(i)) + "\n")
-	}
-	if _, stderr, status := b.tryWith(batch.String(), "enqueue", "-"); status != exitDone {
-		b.Fatalf("enqueue -: status %d\n%s", status, stderr)
+	const most = 10000 // in one batch
+	for from := 0; from < n; from += most {
+		var batch strings.Builder
+		for i := from; i < min(n, from+most); i++ {
+			batch.WriteString(b.encode(one(i)) + "\n")
+		}
+		if _, stderr, status := b.tryWith(batch.String(), "enqueue", "-"); status != exitDone {
+			b.Fatalf("enqueue -: status %d\n%s", status, stderr)
+		}
 	}
 	b.sh(`mv pending ../aside; mkdir -m 700 pending`)
 	if got := len(b.asideNames()); got != n {
