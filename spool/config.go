@@ -206,7 +206,7 @@ var keys = []key{
 	},
 	{
 		name: "scan_interval", kind: span, def: "1s", min: 0.01, max: 3600, bounds: "10ms to 1h",
-		help: "how often pools list the spool where the file system sends no events",
+		help: "how often pools list the spool where no events tell of all changes",
 		set:  func(c *Config, v any) { c.ScanInterval = seconds(v) },
 	},
 	{
