@@ -28,6 +28,7 @@ const (
 	syncing           // make durable what was settled
 	reporting         // write down problems for status
 	draining          // look whether all is done
+	rewatching        // try again to watch what could not be watched
 	choreCount
 )
 
@@ -46,7 +47,7 @@ type work func(ctx context.Context) (finish func())
 func (d *dispatcher) initChores() {
 	for name, begin := range [choreCount]func() work{
 		listNames: d.list, recovering: d.recover, pruning: d.prune,
-		syncing: d.sync, reporting: d.report, draining: d.lookIfDone,
+		syncing: d.sync, reporting: d.report, draining: d.lookIfDone, rewatching: d.rewatch,
 	} {
 		d.chores[name].begin = begin
 	}

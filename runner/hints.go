@@ -32,16 +32,29 @@ func (d *dispatcher) startWatch(ctx context.Context) (end func()) {
 	}
 }
 
-// heedWatch tries again to watch what could not be watched. It says so once,
-// and once that it works again; status shows it for as long as it is so.
+// heedWatch has what cannot be watched tried again.
 func (d *dispatcher) heedWatch() {
-	if d.watcher == nil {
+	if d.watcher == nil || d.chores[rewatching].running {
 		return
 	}
 	err := d.watcher.Err()
 	if err != nil {
-		err = d.watcher.Renew()
+		d.want(rewatching)
 	}
+	d.watched(err)
+}
+
+func (d *dispatcher) rewatch() work {
+	return func(context.Context) func() {
+		err := d.watcher.Renew()
+		return func() { d.watched(err) }
+	}
+}
+
+// watched notes what keeps the pool from watching the spool, if anything does.
+// It says so once, and once that it works again, because limits come and go
+// with other programs; status shows it for as long as it is so.
+func (d *dispatcher) watched(err error) {
 	before, now := textOf(d.unwatched), textOf(err)
 	if before == now {
 		return
@@ -49,7 +62,7 @@ func (d *dispatcher) heedWatch() {
 	d.unwatched = err
 	d.want(reporting)
 	if d.watchTold[now] {
-		return // limits come and go with other programs
+		return
 	}
 	d.watchTold[now] = true
 	if err == nil {

@@ -77,7 +77,8 @@ func (w *Watcher) Err() error {
 }
 
 // Renew tries again to watch what could not be watched, and returns what Err
-// does then. One goroutine at a time may call it.
+// does then. It may list whole states. One goroutine at a time may call it, and
+// nobody is to ask Err meanwhile.
 func (w *Watcher) Renew() error {
 	if runtime.GOOS != "linux" {
 		return nil
