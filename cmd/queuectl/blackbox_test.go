@@ -145,7 +145,11 @@ func (b *bench) try(args ...string) (stdout, stderr string, status exitCode) {
 
 func (b *bench) tryWith(stdin string, args ...string) (stdout, stderr string, status exitCode) {
 	b.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
+	limit := 3 * patience
+	if long() {
+		limit *= 10 // it may have hundreds of thousands of jobs to check
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "queuectl", append([]string{"--spool", b.spool}, args...)...)
 	var out, msg bytes.Buffer
