@@ -2,9 +2,12 @@ package spool
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path"
 	"runtime"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -161,6 +164,20 @@ func TestWatchErrors(t *testing.T) {
 	wantHint(t, w, "")
 	w.notify.Errors <- errBoom
 	wantHint(t, w, "")
+}
+
+// inotify's errors are meant for other things.
+func TestWatchErrorInWords(t *testing.T) {
+	for err, want := range map[error]string{
+		syscall.ENOSPC: "the limit of this user's inotify watches is reached; raise the sysctl ",
+		fmt.Errorf("couldn't initialize inotify: %w", syscall.EMFILE): "the limit of this user's inotify instances is reached; raise the sysctl ",
+		syscall.EACCES: "permission denied",
+	} {
+		if got := watchError(err).Error(); !strings.HasPrefix(got, want) {
+			t.Errorf("%v is told as %q", err, got)
+		}
+	}
+	must(t, watchError(nil))
 }
 
 func TestWatchEnds(t *testing.T) {
