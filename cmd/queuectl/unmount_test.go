@@ -123,3 +123,27 @@ func TestSpoolUnmounted(t *testing.T) {
 		})
 	}
 }
+
+// A pool that has nothing to do hears nothing of an unmount; the slow scan
+// tells it.
+func TestIdlePoolUnmounted(t *testing.T) {
+	if !long() {
+		t.Skip("it takes half a minute; QUEUECTL_LONG=1 runs it")
+	}
+	if !inNamespaces(t) {
+		return
+	}
+	d := newDisk(t)
+	b := newBench(t)
+	b.spool = filepath.Join(d.place, "spool")
+	p := b.start()
+	b.enqueue(job{"id": "first", "command": note("first")})
+	b.await("first", "completed")
+	d.unplug()
+	if !p.ends(3 * slowScan) {
+		t.Error("it goes on")
+	}
+	b.endsLost(p)
+	d.plug()
+	b.q("delete", "first")
+}
