@@ -269,7 +269,7 @@ func (s *Spool) adoptedBirth(p string, info fsys.Info, dec *decoded, id string) 
 // (sed -i, jq … > t && mv t, a copied tree) under the same id, with its
 // history. done is false where it is no such file.
 func (s *Spool) adoptExchanged(p string, info fsys.Info, dec *decoded) (to string, done bool, err error) {
-	second, err := s.fs.Open(idPath(dec.ID), s.lockFor)
+	second, err := s.fs.OpenPlain(idPath(dec.ID), s.lockFor)
 	if notExist(err) {
 		return "", false, nil
 	}
@@ -391,27 +391,3 @@ func (s *Spool) bury(p, why string) error {
 const refusedPrefix = "refused "
 
 func oneLine(s string) string { return strings.ReplaceAll(strings.TrimSpace(s), "\n", "; ") }
-
-// appendLog writes to a log, which is made when first needed.
-func (s *Spool) appendLog(id, text string) error {
-	f, err := s.openLog(id)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	_, err = f.Write([]byte(text))
-	return err
-}
-
-// openLog opens a log to append to it; its directory is made when missing.
-func (s *Spool) openLog(id string) (fsys.File, error) {
-	p := logPath(id)
-	f, err := s.fs.Open(p, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
-	if notExist(err) {
-		if _, err = s.madeDir(path.Dir(p)); err != nil {
-			return nil, err
-		}
-		f, err = s.fs.Open(p, os.O_WRONLY|os.O_APPEND|os.O_CREATE)
-	}
-	return f, err
-}

@@ -476,7 +476,7 @@ func (c *checker) tidyOrphans() error {
 		if _, _, err := s.locate(id); !errors.Is(err, ErrNotFound) || s.staging(id) {
 			return c.ctx.Err() == nil
 		}
-		f, err := s.fs.Open(p, os.O_RDONLY)
+		f, err := s.fs.OpenPlain(p, os.O_RDONLY)
 		if err != nil {
 			return true
 		}

@@ -175,16 +175,18 @@ func (s *Spool) removeIfThere(p string) error {
 // refused: ErrState.
 func (s *Spool) Delete(ctx context.Context, id string) error {
 	err := s.withJob(ctx, id, func(r *record) error { return r.remove() })
+	var untrusted *UntrustedError
 	switch {
 	case errors.Is(err, errRefusedDrop):
 		return jobErr(id, s.deleteRefused(id))
-	case errors.Is(err, ErrInvalid):
+	case errors.Is(err, ErrInvalid), errors.As(err, &untrusted):
 		return jobErr(id, s.deleteUnreadable(id))
 	}
 	return err
 }
 
-// deleteUnreadable removes a job whose file a person has made unreadable.
+// deleteUnreadable removes a job whose file a person has made unreadable, or
+// which is not read because it is somebody else's.
 func (s *Spool) deleteUnreadable(id string) error {
 	p, _, err := s.locate(id)
 	if err != nil {

@@ -589,11 +589,17 @@ func (f *faultFS) hit(op, p string) error {
 	return do()
 }
 
-func (f *faultFS) Open(p string, flag int) (fsys.File, error) {
+func (f *faultFS) Open(p string, flag int) (fsys.File, error) { return f.open(p, flag, f.FS.Open) }
+
+func (f *faultFS) OpenPlain(p string, flag int) (fsys.File, error) {
+	return f.open(p, flag, f.FS.OpenPlain)
+}
+
+func (f *faultFS) open(p string, flag int, open func(string, int) (fsys.File, error)) (fsys.File, error) {
 	if err := f.hit("open", p); err != nil {
 		return nil, err
 	}
-	file, err := f.FS.Open(p, flag)
+	file, err := open(p, flag)
 	if err != nil {
 		return nil, err
 	}

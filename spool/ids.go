@@ -103,7 +103,7 @@ const (
 // and only then comes tmp/, so that whoever published or gave up meanwhile is
 // seen. own is the staging directory of who asks.
 func (s *Spool) whoHas(id, own string) (idVerdict, error) {
-	f, err := s.fs.Open(idPath(id), s.lockFor)
+	f, err := s.fs.OpenPlain(idPath(id), s.lockFor)
 	if notExist(err) {
 		return idFree, nil
 	}

@@ -165,7 +165,8 @@ func (s *Spool) unreadableInfo(j *JobInfo, err error) (*JobInfo, error) {
 		j.LastError = "its file " + reason(err)
 	}
 	var invalid *InvalidError
-	if errors.As(err, &invalid) || errors.Is(err, errNotPlain) || notPlain(err) {
+	var untrusted *UntrustedError
+	if errors.As(err, &invalid) || errors.As(err, &untrusted) || errors.Is(err, errNotPlain) || notPlain(err) {
 		return j, nil
 	}
 	return nil, jobErr(j.ID, err)
@@ -187,7 +188,7 @@ func (s *Spool) peek(p string) (*decoded, fsys.Info, error) {
 	var dec *decoded
 	for range rereads {
 		var data []byte
-		if data, err = s.readFile(p, maxFile); err != nil {
+		if data, err = s.readIf(p, maxFile, func(now fsys.Info) error { return s.linkOfTheirs(p, now) }); err != nil {
 			return nil, info, err
 		}
 		var torn bool
@@ -219,7 +220,7 @@ func (s *Spool) refusal(id string) string {
 
 // refusedAs reads the original name of a refused file and the reason.
 func (s *Spool) refusedAs(id string) (name, why string) {
-	f, err := s.fs.Open(logPath(id), 0)
+	f, err := s.readLog(id)
 	if err != nil {
 		return "", ""
 	}

@@ -116,7 +116,7 @@ func (p *Pool) Stopping() error {
 	if err != nil {
 		return err
 	}
-	f, err := p.s.fs.Open(workerPath(p.name), os.O_RDWR)
+	f, err := p.s.fs.OpenPlain(workerPath(p.name), os.O_RDWR)
 	if err != nil {
 		return err
 	}

@@ -40,11 +40,23 @@ type record struct {
 	ours bool // lines can be appended to it in place
 }
 
+// openJob opens a file in a state directory. Where the configuration lets others
+// put files there, it may be a FIFO or a device, of which to open them is to use
+// them: what is none is found out first. So it is with drops, wherever they are;
+// elsewhere it would cost every claim something.
+func (s *Spool) openJob(path string, flag int) (fsys.File, error) {
+	_, canonical := ParseName(baseName(path))
+	if canonical && s.cfg().AllowGroup < 0 {
+		return s.fs.Open(path, flag)
+	}
+	return s.fs.OpenPlain(path, flag)
+}
+
 // lockJob opens and locks the file at path, which lies in a state directory,
 // and proves that the name still means what is locked. ErrGone: it is not
 // there any more; ErrHeld: somebody holds it.
 func (s *Spool) lockJob(path string) (fsys.File, fsys.Info, error) {
-	f, err := s.fs.Open(path, s.lockFor)
+	f, err := s.openJob(path, s.lockFor)
 	if elsewhere(err) {
 		return nil, fsys.Info{}, ErrGone
 	}
@@ -125,6 +137,9 @@ func (r *record) load() error {
 	if info, err := rw.Stat(); err != nil || !info.Same(r.info) {
 		return errors.Join(ErrGone, err)
 	}
+	if r.s.foreign(r.info) { // nothing is written into it
+		return r.s.trusted(r.path, r.info)
+	}
 	if err := r.read(); err != nil {
 		return err
 	}
@@ -138,6 +153,8 @@ func (r *record) load() error {
 func (r *record) read() error {
 	if info, err := r.rw.Stat(); err != nil {
 		return err
+	} else if !info.Mode.IsRegular() || !info.Same(r.info) {
+		return ErrGone // exchanged this very moment
 	} else if info.Size > maxFile {
 		return &InvalidError{Reason: fmt.Sprintf("is %d bytes long", info.Size)}
 	}

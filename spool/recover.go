@@ -271,13 +271,16 @@ func (s *Spool) forceRecover(id string) error {
 		}
 	}
 	r := &record{s: s, id: id, path: p, name: n, info: info}
-	if r.rw, err = s.fs.Open(p, os.O_RDWR); err != nil {
+	if r.rw, err = s.fs.OpenPlain(p, os.O_RDWR); err != nil {
 		if elsewhere(err) {
 			return ErrGone
 		}
 		return err
 	}
 	defer r.abandon()
+	if s.foreign(info) {
+		return s.trusted(p, info)
+	}
 	if err := r.read(); err != nil {
 		return err
 	}

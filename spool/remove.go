@@ -118,7 +118,10 @@ func (s *Spool) pruneMany(ctx context.Context, st State, keep int) (n int, err e
 // pruneOne removes one record, unless somebody is at work with it.
 func (s *Spool) pruneOne(p string) (bool, error) {
 	r, err := s.openRecord(p)
+	var untrusted *UntrustedError
 	switch {
+	case errors.As(err, &untrusted):
+		return false, nil
 	case errors.Is(err, ErrDrop), errors.Is(err, errNotPlain), notPlain(err):
 		return s.pruneRefused(p)
 	case errors.Is(err, ErrHeld), errors.Is(err, ErrGone), errors.Is(err, ErrInvalid):

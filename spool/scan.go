@@ -90,7 +90,7 @@ func (s *Spool) locate(id string) (string, fsys.Info, error) {
 		return "", fsys.Info{}, ErrNotFound
 	}
 	for range 3 {
-		f, err := s.fs.Open(idPath(id), os.O_RDONLY)
+		f, err := s.fs.OpenPlain(idPath(id), os.O_RDONLY)
 		if notExist(err) {
 			return s.locateUnlinked(id)
 		}
@@ -141,6 +141,9 @@ func (s *Spool) follow(f fsys.File, id string) (string, fsys.Info, error) {
 
 // hints are the paths at which the history says that the file may lie.
 func (s *Spool) hints(f fsys.File, info fsys.Info) []string {
+	if s.linkOfTheirs(".", info) != nil {
+		return nil
+	}
 	data, err := readAll(f, min(info.Size, maxFile))
 	if err != nil {
 		return nil
@@ -151,8 +154,8 @@ func (s *Spool) hints(f fsys.File, info fsys.Info) []string {
 	}
 	var hints []string
 	last := dec.history[len(dec.history)-1]
-	if last.To != "" {
-		hints = append(hints, last.To)
+	if n, ok := ParseName(path.Base(last.To)); ok && isState(stateOf(last.To)) && path.Clean(last.To) == last.To && n.Pool == "" {
+		hints = append(hints, last.To) // what stands there may have been written by hand
 	}
 	for i := len(dec.history) - 1; i >= 0 && last.Claim != ""; i-- {
 		if n, ok := ParseName(path.Base(dec.history[i].To)); ok && i < len(dec.history)-1 {

@@ -162,7 +162,7 @@ func (s *Spool) checkFormat() error {
 	word, num, _ := strings.Cut(strings.TrimSpace(string(b)), " ")
 	n, err := strconv.Atoi(num)
 	if word != "queuectl" || err != nil || n < 1 {
-		return &SpoolError{Dir: s.dir, Reason: fmt.Sprintf("its file format says %q, not \"queuectl %d\"", b, formatVersion), Hint: "name another directory with --spool"}
+		return &SpoolError{Dir: s.dir, Reason: fmt.Sprintf("its file format says %.20q, not \"queuectl %d\"", b, formatVersion), Hint: "name another directory with --spool"}
 	}
 	if n > formatVersion {
 		return &SpoolError{Dir: s.dir, Reason: fmt.Sprintf("it has format %d; this queuectl knows %d", n, formatVersion), Hint: "use a newer queuectl"}
@@ -324,8 +324,18 @@ func (s *Spool) Resume() error {
 // abs is the absolute path of something in the spool.
 func (s *Spool) abs(path string) string { return filepath.Join(s.dir, path) }
 
-// readFile reads a plain file of at most max bytes.
+// readFile reads a plain file of our own of at most max bytes.
 func (s *Spool) readFile(path string, max int64) ([]byte, error) {
+	return s.readIf(path, max, func(info fsys.Info) error {
+		if info.Nlink > 1 && !s.ours(info.UID) {
+			return fmt.Errorf("belongs to user %d and has other names (hard links): it may be anything of theirs", info.UID)
+		}
+		return nil
+	})
+}
+
+// readIf reads a plain file that accept takes.
+func (s *Spool) readIf(path string, max int64, accept func(fsys.Info) error) ([]byte, error) {
 	f, err := s.fs.Open(path, os.O_RDONLY)
 	if err != nil {
 		return nil, err
@@ -341,16 +351,23 @@ func (s *Spool) readFile(path string, max int64) ([]byte, error) {
 	if info.Size > max {
 		return nil, fmt.Errorf("is %d bytes, the limit is %d", info.Size, max)
 	}
+	if err := accept(info); err != nil {
+		return nil, err
+	}
 	return readAll(f, info.Size)
 }
 
 var errNotPlain = errors.New("not a plain file")
 
-// readAll reads a file that is expected to have size bytes, and more if it has.
+// readAll reads a file that is expected to have size bytes, and more if it has,
+// up to more than is ever taken.
 func readAll(f fsys.File, size int64) ([]byte, error) {
 	b := make([]byte, size+1)
 	n, err := f.ReadAt(b, 0)
 	for err == nil {
+		if len(b) > 2*maxFile {
+			return nil, errors.New("has no end")
+		}
 		b = append(b, make([]byte, len(b))...)
 		var m int
 		m, err = f.ReadAt(b[n:], int64(n))

@@ -127,6 +127,15 @@ func (s *Spool) foreign(info fsys.Info) bool {
 	return !s.ours(info.UID) && !slices.Contains(s.cfg().AllowUsers, info.UID)
 }
 
+// linkOfTheirs refuses to read what may be anything of somebody else's: they, or
+// whoever may link it, gave it a name in the spool.
+func (s *Spool) linkOfTheirs(path string, info fsys.Info) error {
+	if info.Nlink > 1 && s.foreign(info) {
+		return s.trusted(path, info)
+	}
+	return nil
+}
+
 // dropBox reports whether the group that the configuration allows may write
 // into pending/.
 func (s *Spool) dropBox() bool {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"queuectl/spool/internal/fsys"
@@ -247,4 +248,25 @@ func TestMakeRefuses(t *testing.T) {
 	s, err := Open(top+"/open/link/a/b", Options{Create: true})
 	must(t, err)
 	must(t, s.Close())
+}
+
+// TestPathInAHistory: where a history says that the file lies is believed only
+// of places in the spool.
+func TestPathInAHistory(t *testing.T) {
+	for _, to := range []string{"../outside.json", "pending/../../outside.json", "../20261123T180000.123456Z-5-x.json", "pending/../../20261123T180000.123456Z-5-x.json", "/etc/20261123T180000.123456Z-5-x.json"} {
+		b := newBench(t)
+		at := b.enqueue("x")
+		was := b.read(at)
+		b.put(at, strings.Replace(was, `"to":"`+at+`"`, `"to":"`+to+`"`, 1))
+		outside := filepath.Join(filepath.Dir(b.dir), filepath.Base(to))
+		must(t, os.Link(b.at(at), outside))
+		if p, _, err := b.locate("x"); err != nil || p != at {
+			t.Errorf("with %q it lies at %q, %v", to, p, err)
+		}
+		if _, err := b.fs.Lstat(to); !errors.Is(err, syscall.EINVAL) {
+			t.Errorf("%q: %v", to, err)
+		}
+		must(t, os.Remove(outside))
+		b.put(at, was)
+	}
 }

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,16 +17,12 @@ import (
 	"queuectl/spool"
 )
 
-// workerLog is where a detached worker's messages go, below the spool.
-const workerLog = "workers/worker.log"
-
 // background starts this program again in a session of its own, and returns
 // when that has become a pool, whose name it prints, or has failed. The new
 // process says its name on a pipe; the pipe's end without one is a failure, of
 // which the log then tells.
 func (o *workerStartOptions) background(cmd *cobra.Command, s *spool.Spool) error {
-	path := filepath.Join(s.Dir(), workerLog)
-	log, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	log, err := s.WorkerLog()
 	if err != nil {
 		return err
 	}
@@ -49,7 +44,7 @@ func (o *workerStartOptions) background(cmd *cobra.Command, s *spool.Spool) erro
 	if text := strings.TrimSpace(string(said[:n])); text != "" {
 		fmt.Fprintln(o.Err, escapeLines(text))
 	}
-	o.say(cmd, "the worker did not start (%v); its messages are in %s", state, path)
+	o.say(cmd, "the worker did not start (%v); its messages are in %s", state, log.Name())
 	if code := exitCode(state.ExitCode()); code > exitDone && code <= exitUnusable {
 		return told(code)
 	}

@@ -75,7 +75,7 @@ func (o *logsOptions) copy(ctx context.Context, s *spool.Spool, j *spool.JobInfo
 	}()
 	for {
 		if log == nil && j.Log != "" {
-			log, err = os.Open(j.Log)
+			log, err = s.OpenLog(j.ID)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return n, err
 			}

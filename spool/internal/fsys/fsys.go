@@ -13,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"syscall"
 	"time"
 )
 
@@ -23,7 +24,8 @@ var ErrWouldBlock = errors.New("locked by another process")
 //
 // Paths are relative to that directory, slash-separated and clean, for example
 // "pending/20261123T180000.123456Z-5-job-A.json". No operation follows a
-// symbolic link in the last element. Errors are *os.PathError or
+// symbolic link: not in the last element, and not in those before it, which are
+// looked at when they are first used. Errors are *os.PathError or
 // *os.LinkError and answer errors.Is for the fs.Err values and for errno
 // values. All methods may be called at once from many goroutines.
 type FS interface {
@@ -31,6 +33,10 @@ type FS interface {
 	// or os.O_WRONLY|os.O_APPEND, with os.O_CREATE and os.O_EXCL where wanted;
 	// new files have mode 0600. It never blocks (on a FIFO, say).
 	Open(path string, flag int) (File, error)
+	// OpenPlain is Open of what exists and is to be a plain file. What is none
+	// is not opened at all where the system can do that, and looked at first
+	// where it cannot; the error is ELOOP, EISDIR or ENXIO.
+	OpenPlain(path string, flag int) (File, error)
 	// Mkdir makes a directory with mode 0700.
 	Mkdir(path string) error
 	Lstat(path string) (Info, error)
@@ -59,7 +65,8 @@ type FS interface {
 	SyncDir(path string) error
 	// SyncFS makes everything durable that was done in the file system.
 	SyncFS() error
-	// Lock opens the file at path, which must exist, to be locked by its path.
+	// Lock opens the plain file at path, which must exist, to be locked by its
+	// path.
 	Lock(path string) (Lock, error)
 	// Space tells what is left on the file system.
 	Space() (Space, error)
@@ -122,6 +129,19 @@ type Info struct {
 	Nlink    uint64
 	UID, GID uint32
 	Mtime    time.Time
+}
+
+// NotPlain is the error of opening what is no plain file.
+func NotPlain(mode fs.FileMode) error {
+	switch {
+	case mode.IsRegular():
+		return nil
+	case mode&fs.ModeSymlink != 0:
+		return syscall.ELOOP
+	case mode.IsDir():
+		return syscall.EISDIR
+	}
+	return syscall.ENXIO
 }
 
 // Same reports whether both are one inode.

@@ -26,10 +26,11 @@ type OS struct {
 	root int
 	self Info // of root
 
-	mu   sync.RWMutex
-	dirs map[string]int // top-level directory -> handle
-	old  []int          // handles that were replaced, closed at the end
-	done bool
+	mu    sync.RWMutex
+	dirs  map[string]int      // top-level directory -> handle
+	below map[string]struct{} // directories in those that were seen to be some
+	old   []int               // handles that were replaced, closed at the end
+	done  bool
 }
 
 var _ FS = (*OS)(nil)
@@ -45,7 +46,7 @@ func Open(dir string) (*OS, error) {
 		_ = unix.Close(fd)
 		return nil, &os.PathError{Op: "stat", Path: dir, Err: err}
 	}
-	return &OS{dir: dir, root: fd, self: info(&st), dirs: make(map[string]int)}, nil
+	return &OS{dir: dir, root: fd, self: info(&st), dirs: make(map[string]int), below: make(map[string]struct{})}, nil
 }
 
 // Close gives back all handles.
@@ -68,17 +69,58 @@ func (o *OS) Close() error {
 // at splits a path into the handle of its top-level directory and the rest.
 func (o *OS) at(path string) (fd int, rest string, err error) {
 	top, rest, found := strings.Cut(path, "/")
+	if upwards(path) {
+		return -1, "", unix.EINVAL
+	}
 	if !found {
 		return o.root, path, nil
 	}
+	sub := subOf(path)
 	o.mu.RLock()
 	fd, ok := o.dirs[top]
+	_, seen := o.below[sub]
 	o.mu.RUnlock()
-	if ok {
-		return fd, rest, nil
+	if !ok {
+		fd, err = o.reopen(top, -1)
 	}
-	fd, err = o.reopen(top, -1)
+	if err == nil && sub != "" && !seen {
+		err = o.look(fd, sub)
+	}
 	return fd, rest, err
+}
+
+// upwards reports whether a path would leave the directory: no path that is
+// made here does, but some stand in files.
+func upwards(path string) bool {
+	return strings.HasPrefix(path, "/") || strings.Contains("/"+path+"/", "/../")
+}
+
+// subOf is the directory in a top-level one that a path leads through, such as
+// "ids/2a"; "" where there is none, and in tmp, where they are many, come and
+// go, and are proved by their locks.
+func subOf(path string) string {
+	end := strings.LastIndexByte(path, '/')
+	if end <= strings.IndexByte(path, '/') || strings.HasPrefix(path, "tmp/") {
+		return ""
+	}
+	return path[:end]
+}
+
+// look makes sure that a sub-directory is one and no symbolic link. What can be
+// put in its place later is for Refresh to find.
+func (o *OS) look(fd int, sub string) error {
+	var st unix.Stat_t
+	_, name, _ := strings.Cut(sub, "/")
+	if err := retry(func() error { return unix.Fstatat(fd, name, &st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
+		return err
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		return unix.ENOTDIR
+	}
+	o.mu.Lock()
+	o.below[sub] = struct{}{}
+	o.mu.Unlock()
+	return nil
 }
 
 // reopen opens a top-level directory again if the handle is still stale.
@@ -135,10 +177,12 @@ func (o *OS) Moved() bool {
 	return !info(&st).Same(o.self)
 }
 
-// Refresh compares every handle with its name.
+// Refresh compares every handle with its name, and has sub-directories looked
+// at again.
 func (o *OS) Refresh() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	clear(o.below)
 	for top, fd := range o.dirs {
 		var held, now unix.Stat_t
 		if unix.Fstat(fd, &held) != nil {
@@ -325,10 +369,15 @@ func (o *OS) SyncFS() error {
 // Lock opens a path to be locked. The file is never created: an empty file
 // under a name that was just moved away would be worse than none.
 func (o *OS) Lock(path string) (Lock, error) {
-	if _, err := o.Lstat(path); err != nil {
+	info, err := o.Lstat(path)
+	if err != nil {
 		return nil, err
 	}
-	return &osLock{flock.New(filepath.Join(o.dir, path), flock.SetFlag(os.O_RDWR)), o, path}, nil
+	if err := NotPlain(info.Mode); err != nil {
+		return nil, &os.PathError{Op: "lock", Path: filepath.Join(o.dir, path), Err: err}
+	}
+	const flag = unix.O_RDWR | unix.O_NOFOLLOW | unix.O_NONBLOCK
+	return &osLock{flock.New(filepath.Join(o.dir, path), flock.SetFlag(flag)), o, path}, nil
 }
 
 type osLock struct {

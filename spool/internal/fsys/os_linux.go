@@ -2,6 +2,8 @@ package fsys
 
 import (
 	"errors"
+	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -78,6 +80,39 @@ const aclAttribute = "system.posix_acl_access"
 func HasACL(path string) bool {
 	n, err := unix.Getxattr(path, aclAttribute, nil)
 	return err == nil && n > 0
+}
+
+// OpenPlain opens the place of the file first, which does nothing to a FIFO or
+// a device, and then that very file through it.
+func (o *OS) OpenPlain(path string, flag int) (File, error) {
+	var f *osFile
+	err := o.do("open", path, func(at int, name string) error {
+		place, err := openRetry(at, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(place)
+		var st unix.Stat_t
+		if err := unix.Fstat(place, &st); err != nil {
+			return err
+		}
+		if err := NotPlain(info(&st).Mode); err != nil {
+			return err
+		}
+		flag |= unix.O_NONBLOCK | unix.O_CLOEXEC
+		fd, err := openRetry(unix.AT_FDCWD, "/proc/self/fd/"+strconv.Itoa(place), flag, 0)
+		if errors.Is(err, unix.ENOENT) { // there is no /proc
+			fd, err = openRetry(at, name, flag|unix.O_NOFOLLOW, 0)
+		}
+		if err == nil {
+			f = &osFile{fd: fd, path: filepath.Join(o.dir, path)}
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // HasACL asks for the extended attribute in which the kernel keeps the list.

@@ -4,6 +4,8 @@ package fsys
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 )
@@ -18,6 +20,19 @@ func syncfs(fd int) error {
 }
 
 func noWriter(int) (bool, error) { return false, errors.ErrUnsupported }
+
+// OpenPlain looks first. What is exchanged in that moment is opened, but never
+// waited for, and whoever reads it looks again.
+func (o *OS) OpenPlain(path string, flag int) (File, error) {
+	info, err := o.Lstat(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := NotPlain(info.Mode); err != nil {
+		return nil, &os.PathError{Op: "open", Path: filepath.Join(o.dir, path), Err: err}
+	}
+	return o.Open(path, flag)
+}
 
 // HasACL is not looked at here.
 func HasACL(string) bool { return false }

@@ -43,6 +43,25 @@ func (p *Process) Open(path string, flag int) (fsys.File, error) {
 	return f, nil
 }
 
+// OpenPlain opens an existing plain file.
+func (p *Process) OpenPlain(path string, flag int) (fsys.File, error) {
+	var f *file
+	err := p.on("open", path, func() (err error) {
+		n, err := p.disk.find(path)
+		if err == nil {
+			err = fsys.NotPlain(n.mode)
+		}
+		if err == nil {
+			f, err = p.open(path, flag)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
 func (p *Process) open(path string, flag int) (*file, error) {
 	d := p.disk
 	n, err := d.find(path)

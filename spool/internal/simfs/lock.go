@@ -84,7 +84,11 @@ var _ fsys.Lock = (*pathLock)(nil)
 
 // Lock makes a lock for a path, which must exist.
 func (p *Process) Lock(path string) (fsys.Lock, error) {
-	if _, err := p.Lstat(path); err != nil {
+	info, err := p.Lstat(path)
+	if err == nil {
+		err = pathError("lock", path, fsys.NotPlain(info.Mode))
+	}
+	if err != nil {
 		return nil, err
 	}
 	return &pathLock{p: p, path: path}, nil
