@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"queuectl/spool"
@@ -94,8 +95,9 @@ func (e *escaper) Close() error {
 	return err
 }
 
-// writeJSON writes v on a line. DEL and the C1 controls, which json leaves as
-// they are, are escaped: some terminals obey them.
+// writeJSON writes v on a line. What json leaves as it is and a terminal might
+// obey, or show as something else (DEL, the C1 controls, marks of direction), is
+// escaped: to a program it is the same.
 func writeJSON(w io.Writer, v any) error {
 	var b strings.Builder
 	enc := json.NewEncoder(&b)
@@ -107,10 +109,12 @@ func writeJSON(w io.Writer, v any) error {
 	if strings.IndexFunc(s, steers) >= 0 {
 		b.Reset()
 		for _, r := range s {
-			if steers(r) {
-				fmt.Fprintf(&b, `\u%04x`, r)
-			} else {
+			if !steers(r) {
 				b.WriteRune(r)
+				continue
+			}
+			for _, u := range utf16.Encode([]rune{r}) {
+				fmt.Fprintf(&b, `\u%04x`, u)
 			}
 		}
 		s = b.String()
@@ -119,7 +123,7 @@ func writeJSON(w io.Writer, v any) error {
 	return err
 }
 
-func steers(r rune) bool { return r >= 0x7f && r < 0xa0 }
+func steers(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
 
 // when says a time as people do: "now", "in 12s", "3m ago".
 func when(t, now time.Time) string {

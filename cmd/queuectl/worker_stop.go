@@ -75,7 +75,7 @@ func (o *workerStopOptions) await(ctx context.Context, s *spool.Spool, pools []s
 		case err != nil:
 			return err
 		default:
-			fmt.Fprintln(o.Out, p.Name, "stopped")
+			fmt.Fprintln(o.Out, escape(p.Name), "stopped")
 		}
 	}
 	if len(left) > 0 {
