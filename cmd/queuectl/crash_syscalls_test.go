@@ -1,0 +1,157 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A crashScene is a program at work on a spool, and what it promises.
+type crashScene struct {
+	name  string
+	setup func(b *bench) // makes what each run finds
+	stdin string
+	args  []string
+	after func(c *crashed)
+}
+
+// A crashed is one run of a scene in which a fault has come, after a clean
+// pool has taken over and has run all there is.
+type crashed struct {
+	*bench
+	fault
+	traced
+	where []string // the calls that were hit
+}
+
+// TestCrash disturbs every call to the file system that the program makes in
+// each scene: "make crash" all of them, other runs a sample by a seed.
+func TestCrash(t *testing.T) {
+	needStrace(t)
+	seed := uint64(fromEnv(t, "QUEUECTL_CRASH_SEED", int(time.Now().UnixNano()%1e6)))
+	if !long() {
+		t.Logf("seed %d (QUEUECTL_CRASH_SEED)", seed)
+	}
+	for i, s := range crashScenes {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			origin := newBench(t)
+			if s.setup != nil {
+				s.setup(origin)
+			}
+			r := &crashRun{crashScene: s, origin: origin}
+			r.record(t)
+			if long() {
+				r.all(t)
+			} else {
+				r.some(t, rand.New(rand.NewPCG(seed, uint64(i))))
+			}
+			t.Logf("%d runs, hits: %s", r.runs, tally(r.hits))
+			if len(r.hits) == 0 {
+				t.Error("no fault has hit")
+			}
+		})
+	}
+}
+
+// A crashRun is the work on one scene.
+type crashRun struct {
+	crashScene
+	origin *bench
+	spans  map[string]span
+	runs   int
+	hits   map[string]int // by what the fault is
+}
+
+func tally(n map[string]int) string {
+	var list []string
+	for _, k := range slices.Sorted(maps.Keys(n)) {
+		list = append(list, fmt.Sprintf("%s %d", k, n[k]))
+	}
+	return strings.Join(list, ", ")
+}
+
+// faults are all kinds of fault.
+func faults() []string { return append([]string{kill}, slices.Sorted(maps.Keys(errnos))...) }
+
+// record runs the scene undisturbed, and notes which calls it makes.
+func (r *crashRun) record(t *testing.T) {
+	r.hits = make(map[string]int)
+	t.Run("undisturbed", func(t *testing.T) {
+		c := &crashed{bench: r.copy(t)}
+		c.traced = c.trace(nil, r.stdin, r.args...)
+		if c.killed || c.status != exitDone {
+			t.Fatalf("status %d: %s", c.status, c.stderr)
+		}
+		r.spans = c.log.spans(c.spool)
+		c.takeOver()
+		r.after(c)
+	})
+	if t.Failed() {
+		t.FailNow()
+	}
+}
+
+// copy is a bench with what the scene begins with.
+func (r *crashRun) copy(t *testing.T) *bench {
+	b := newBench(t)
+	if out, err := exec.Command("cp", "-a", r.origin.dir+"/.", b.dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return b
+}
+
+// all disturbs each call of each name, until none is left to be hit.
+func (r *crashRun) all(t *testing.T) {
+	for _, name := range slices.Sorted(maps.Keys(r.spans)) {
+		for _, what := range faults() {
+			s := r.spans[name]
+			for k := s.first; r.disturb(t, fault{name, what, k}) || k < s.last; k++ {
+			}
+		}
+	}
+}
+
+// some disturbs a few calls, half of them with a kill.
+func (r *crashRun) some(t *testing.T, rand *rand.Rand) {
+	names := slices.Sorted(maps.Keys(r.spans))
+	for n := range rounds(1, 4, 0) {
+		name := names[rand.IntN(len(names))]
+		s := r.spans[name]
+		what := kill
+		if n%2 == 1 {
+			what = faults()[1+rand.IntN(len(errnos))]
+		}
+		r.disturb(t, fault{name, what, s.first + rand.IntN(s.last-s.first+1)})
+	}
+}
+
+// disturb runs the scene with one fault, and reports whether it hit.
+func (r *crashRun) disturb(t *testing.T, f fault) (hit bool) {
+	t.Run(f.String(), func(t *testing.T) {
+		c := &crashed{bench: r.copy(t), fault: f}
+		c.traced = c.trace(&f, r.stdin, r.args...)
+		c.where = c.log.hits(f)
+		r.runs++
+		if hit = len(c.where) > 0; !hit {
+			return
+		}
+		r.hits[f.what]++
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Logf("%v %q, status %d, killed %v\n%s%s", f, c.where, c.status, c.killed, c.stdout, c.stderr)
+			}
+		})
+		c.said()
+		c.takeOver()
+		r.after(c)
+	})
+	return hit
+}
