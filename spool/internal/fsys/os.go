@@ -63,7 +63,20 @@ func (o *OS) Close() error {
 	for _, fd := range o.old {
 		_ = unix.Close(fd)
 	}
-	return unix.Close(o.root)
+	if err := closeFD(o.root); err != nil {
+		return &os.PathError{Op: "close", Path: o.dir, Err: err}
+	}
+	return nil
+}
+
+// closeFD closes a descriptor. One whose close was interrupted is closed, or
+// the system alone knows: to try again could close somebody else's.
+func closeFD(fd int) error {
+	err := unix.Close(fd)
+	if errors.Is(err, unix.EINTR) {
+		return nil
+	}
+	return err
 }
 
 // at splits a path into the handle of its top-level directory and the rest.
@@ -518,7 +531,7 @@ func (f *osFile) Close() error {
 	if f.os != nil {
 		return f.os.Close()
 	}
-	return f.wrap("close", unix.Close(fd))
+	return f.wrap("close", closeFD(fd))
 }
 
 func info(st *unix.Stat_t) Info {
