@@ -243,8 +243,12 @@ func (s *Spool) Probe() error {
 	if err := f.TryLock(); err != nil && !held(err) {
 		return &SpoolError{Dir: s.dir, Reason: "its file system has no locks (flock): " + reason(err), Hint: "put the spool on a local file system", Err: err}
 	}
-	if err := s.fs.Link(a, b); err != nil {
+	err = s.fs.Link(a, b)
+	if noHardLinks(err) {
 		return &SpoolError{Dir: s.dir, Reason: "its file system has no hard links: " + reason(err), Hint: "put the spool on a local file system", Err: err}
+	}
+	if err != nil {
+		return &SpoolError{Dir: s.dir, Reason: reason(err), Err: err}
 	}
 	return s.fs.Unlink(b)
 }
