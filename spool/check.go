@@ -350,7 +350,7 @@ func (s *Spool) staging(id string) bool {
 // staged looks for stagings of dead processes.
 func (c *checker) staged() error {
 	return c.s.fs.List("tmp", func(name string) bool {
-		lock, err := c.s.lockDir("tmp/" + name)
+		lock, err := c.s.lockStaged("tmp/" + name)
 		if err != nil || lock == nil {
 			return true
 		}

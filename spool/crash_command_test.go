@@ -106,12 +106,12 @@ func TestCrashDelete(t *testing.T) {
 	var tests []crashTest
 	for _, st := range []State{Pending, Failed, Completed, Dead, Held} {
 		c := commanded("in "+string(st), st, deleting, gone)
-		c.keeps, c.untidy, c.want = nil, []int{invOwned}, maybe
+		c.keeps, c.want = nil, maybe
 		tests = append(tests, c)
 	}
 	dead := commanded("its pool is dead", Pending, deleting, gone)
 	dead.base = func(w *world) { w.do(func(a *actor) { a.enqueue("job"); a.run("job") }) }
-	dead.keeps, dead.untidy, dead.want = nil, []int{invOwned}, maybe
+	dead.keeps, dead.want = nil, maybe
 
 	prune := dead
 	prune.name = "prune"

@@ -155,7 +155,7 @@ func (a *actor) lastLine(id string) Entry {
 
 func TestRulesOfSecondNames(t *testing.T) {
 	// A person moves the job while it is deleted, and puts a copy in its old
-	// place, so that the unlink finds something.
+	// place, so that the removal finds something.
 	moved := func(w *world, a *actor) {
 		p := a.at("job")
 		w.must(w.Mkdir("held"))
@@ -174,17 +174,19 @@ func TestRulesOfSecondNames(t *testing.T) {
 		rule{"a second name stays while there is a first one", func(w *world) {
 			a := w.actor("a")
 			a.enqueue("job")
-			a.meanwhile(before("unlink", "pending/"), func() { moved(w, a) })
-			_ = deleting(a, ctx)
-			if p := w.placesOf("job"); len(p) == 1 && !w.same(p[0], idPath("job")) {
-				a.fail("its second name is gone")
+			a.meanwhile(before("renamenoreplace", removal), func() { moved(w, a) })
+			r, err := a.openRecord(a.at("job"))
+			a.must(err)
+			a.wants(r.remove(), ErrGone)
+			if p := a.at("job"); path.Dir(p) != "held" || !w.same(p, idPath("job")) {
+				a.fail("it is at %s, its second name is there: %v", p, w.there(idPath("job")))
 			}
 		}},
 		rule{"a second name that is another inode stays", func(w *world) {
 			a := w.actor("a")
 			a.enqueue("job")
 			w.must(w.Link(a.at("job"), "snapshot")) // cp -al: the old inode keeps a name
-			a.meanwhile(before("unlink", "pending/"), func() {
+			a.meanwhile(before("renamenoreplace", removal), func() {
 				b := w.actor("b")
 				b.must(b.ForceRecover(ctx, "job"))
 				moved(w, b)
@@ -192,7 +194,7 @@ func TestRulesOfSecondNames(t *testing.T) {
 			r, err := a.openRecord(a.at("job"))
 			a.must(err)
 			a.wants(r.remove(), ErrGone)
-			if p := w.placesOf("job"); len(p) != 1 || !w.same(p[0], idPath("job")) {
+			if p := a.at("job"); path.Dir(p) != "held" || !w.same(p, idPath("job")) {
 				a.fail("it is at %q, and its second name is there: %v", p, w.there(idPath("job")))
 			}
 		}},

@@ -173,8 +173,11 @@ func (s *Spool) stagers(id, own string, info fsys.Info) (rolled, living bool, er
 }
 
 // concerns reports whether a staging has this inode, or has taken a file of
-// this id. What the asker itself has taken does not count.
+// this id, or the file is that of a job that is being removed. What the asker itself has taken does not count.
 func (s *Spool) concerns(dir, id string, info fsys.Info, own bool) (bool, error) {
+	if gone, ok := isGone(dir); ok {
+		return gone == id, nil
+	}
 	files, _, err := s.walk(dir)
 	if err != nil {
 		return false, err

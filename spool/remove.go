@@ -5,39 +5,118 @@ import (
 	"errors"
 	"os"
 	"path"
+	"strings"
 	"time"
+
+	"queuectl/spool/internal/fsys"
 )
 
-// remove takes a job out of the spool: its name in the state directory first,
-// then its log and requests, and its second name last, and only if that is the
-// last name of what we hold locked (rule 3). ErrGone: it was moved or replaced
-// meanwhile.
+// removal ends the name in tmp/ that a file has while its job is being removed.
+const removal = ".gone"
+
+// remove takes a job out of the spool. Its name in the state directory first
+// becomes one in tmp/: from then on whoever finds that, and its lock free,
+// goes on with the removal. Its log and requests follow, then its second name,
+// and only if it has no other name but these (rule 3). ErrGone: it was moved
+// or replaced meanwhile.
 func (r *record) remove() error {
 	s := r.s
 	if !r.still() {
 		return ErrGone
 	}
-	if err := s.fs.Unlink(r.path); err != nil {
-		if notExist(err) {
-			return ErrGone
-		}
-		return err
-	}
-	if err := errors.Join(s.removeIfThere(logPath(r.id)), s.dropCancel(r.id)); err != nil {
-		return err
-	}
-	return s.dropSecond(r)
-}
-
-func (s *Spool) dropSecond(r *record) error {
 	info, err := r.lock.Stat()
 	if err != nil {
 		return err
 	}
-	if info.Nlink != 1 || !s.is(idPath(r.id), info) {
+	p := "tmp/" + s.sys.rand(12) + "." + r.id + removal
+	if err := s.fs.RenameNoReplace(r.path, p); err != nil {
+		if notExist(err) {
+			return ErrGone
+		}
+		return s.unwritable(err)
+	}
+	if !s.is(p, info) {
+		return errors.Join(ErrGone, s.putBack(p, r.path))
+	}
+	return s.finishRemoval(p, r.id, r.lock)
+}
+
+// finishRemoval goes on where the name in the state directory is gone.
+func (s *Spool) finishRemoval(p, id string, lock fsys.File) error {
+	err := s.removeSecond(id, lock)
+	if err != nil && !errors.Is(err, ErrGone) {
+		return err
+	}
+	return errors.Join(err, s.removeIfThere(p))
+}
+
+// removeSecond removes what the id's second name stands for, if that is our
+// file: otherwise the id has a later life.
+func (s *Spool) removeSecond(id string, lock fsys.File) error {
+	info, err := lock.Stat()
+	if err != nil {
+		return err
+	}
+	now, err := s.fs.Lstat(idPath(id))
+	if notExist(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Nlink > 2 || !now.Same(info) {
 		return ErrGone
 	}
-	return s.removeIfThere(idPath(r.id))
+	if err := errors.Join(s.removeIfThere(logPath(id)), s.dropCancel(id)); err != nil {
+		return err
+	}
+	return s.removeIfThere(idPath(id))
+}
+
+// isGone reports whether a name in tmp/ is that of a job that is being
+// removed, and of which.
+func isGone(p string) (id string, ok bool) {
+	name, ok := strings.CutSuffix(path.Base(p), removal)
+	_, id, dot := strings.Cut(name, ".")
+	return id, ok && dot
+}
+
+// rollGone goes on with a removal whose process is dead.
+func (s *Spool) rollGone(p, id string) (rolled bool, err error) {
+	lock, err := s.lockGone(p)
+	if lock == nil || err != nil {
+		return false, err
+	}
+	defer lock.Close()
+	defer lock.Unlock()
+	err = s.finishRemoval(p, id, lock)
+	if errors.Is(err, ErrGone) {
+		err = nil
+	}
+	return true, err
+}
+
+// lockGone is lockDir for the file of a job that is being removed.
+func (s *Spool) lockGone(p string) (fsys.File, error) {
+	f, err := s.fs.Open(p, s.lockFor)
+	if notExist(err) || notPlain(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = f.TryLock()
+	}
+	if err == nil && s.is(p, info) {
+		return f, nil
+	}
+	_ = f.Close()
+	if held(err) {
+		err = nil
+	}
+	return nil, err
 }
 
 // Prune removes the records of completed and dead jobs that are kept no
@@ -152,7 +231,7 @@ func (s *Spool) pruneTmp() error {
 	before := s.sys.now().Add(-time.Hour)
 	return s.fs.List("tmp", func(name string) bool {
 		p := "tmp/" + name
-		if info, err := s.fs.Lstat(p); err == nil && info.Mode&os.ModeType == 0 && info.Mtime.Before(before) && name != "config.lock" {
+		if info, err := s.fs.Lstat(p); err == nil && info.Mode&os.ModeType == 0 && info.Mtime.Before(before) && name != "config.lock" && !strings.HasSuffix(name, removal) {
 			_ = s.fs.Unlink(p)
 		}
 		return true

@@ -237,7 +237,7 @@ func TestPruneLeavesAlone(t *testing.T) {
 	must(t, err)
 	b.completed(p, "moved", 2*time.Hour, 2*time.Hour)
 	at := b.path("moved")
-	b.faults.before("unlink", at, func() error { b.mvInto(at, Pending); return nil })
+	b.faults.before("rename", at, func() error { b.mvInto(at, Pending); return nil })
 	n, err := b.Prune(ctx)
 	if n != 0 || err != nil {
 		t.Errorf("pruned %d, %v", n, err)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"path"
 	"strings"
+
+	"queuectl/spool/internal/fsys"
 )
 
 // walk lists all files below a directory that are not directories, by their
@@ -58,8 +60,11 @@ func (s *Spool) rollAll() (rolled int, err error) {
 	return rolled, errors.Join(errs...)
 }
 
-// roll rolls one staging if its owner is dead.
+// roll rolls one staging if its owner is dead, or goes on with a removal.
 func (s *Spool) roll(dir string) (rolled bool, err error) {
+	if id, ok := isGone(dir); ok {
+		return s.rollGone(dir, id)
+	}
 	lock, err := s.lockDir(dir)
 	if lock == nil || err != nil {
 		return false, err
@@ -67,6 +72,14 @@ func (s *Spool) roll(dir string) (rolled bool, err error) {
 	defer lock.Close()
 	defer lock.Unlock()
 	return true, s.rollLocked(dir)
+}
+
+// lockStaged locks what is in tmp/ if its owner is dead.
+func (s *Spool) lockStaged(p string) (fsys.File, error) {
+	if _, ok := isGone(p); ok {
+		return s.lockGone(p)
+	}
+	return s.lockDir(p)
 }
 
 // rollLocked does so under the lock of the directory. Each step may be the
