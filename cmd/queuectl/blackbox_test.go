@@ -153,6 +153,7 @@ func (b *bench) tryWith(stdin string, args ...string) (stdout, stderr string, st
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "queuectl", append([]string{"--spool", b.spool}, args...)...)
 	var out, msg bytes.Buffer
+	cmd.Env = append(os.Environ(), "D="+b.dir)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &msg
 	err := cmd.Run()
 	var exit *exec.ExitError
@@ -279,6 +280,9 @@ func (b *bench) find(id string) string {
 	for range 2 { // one listing can miss a name
 		for _, pattern := range []string{"-" + id + ".json", "-" + id + "@*.json"} {
 			found, _ := filepath.Glob(b.spool + "/[pcfdh]*/*-[0-9]" + pattern)
+			if len(found) == 0 { // where a directory is full, in one below it
+				found, _ = filepath.Glob(b.spool + "/[pcfdh]*/[0-9]*/*-[0-9]" + pattern)
+			}
 			if len(found) > 0 {
 				rel, err := filepath.Rel(b.spool, found[0])
 				if err != nil {

@@ -15,12 +15,16 @@ func (c *crashed) acknowledged() bool { return !c.killed && c.status == exitDone
 // clean then is demanded by the end of the bench.
 func (c *crashed) takeOver() {
 	c.Helper()
-	c.sh(`queuectl --spool . worker start --drain`)
+	c.write("well", "") // what ended the first pool is over
+	c.drain()
 }
 
 var crashWords = regexp.MustCompile(`panic:|fatal error:|goroutine \d|runtime:|\.go:\d`)
 
-// said demands that a command which failed has said why.
+// named: a message that tells about something.
+var named = regexp.MustCompile(`/spool\b|/dev/std|"A"`)
+
+// said demands that a command which failed has said why, and of what.
 func (c *crashed) said() {
 	c.Helper()
 	if c.killed || c.foreign() {
@@ -37,19 +41,19 @@ func (c *crashed) said() {
 	}
 	lines := strings.Split(strings.TrimSpace(c.stderr), "\n")
 	last := lines[len(lines)-1]
-	if !strings.Contains(last, errnos[c.what]) {
-		c.Errorf("it does not say %q", errnos[c.what])
+	if !strings.Contains(last, errnos[c.what]) || !named.MatchString(last) {
+		c.Errorf("it does not say of what %q", errnos[c.what])
 	}
 }
 
 // foreign: the call was one of the Go runtime's own, by which it is woken.
 func (c *crashed) foreign() bool {
-	return slices.ContainsFunc(c.where, func(s string) bool { return strings.Contains(s, "anon_inode:[event") })
+	return slices.ContainsFunc(c.where, func(h call) bool { return strings.Contains(h.args, "anon_inode:[event") })
 }
 
 // mute: what failed is the message itself.
 func (c *crashed) mute() bool {
-	return c.call == "write" && slices.ContainsFunc(c.where, func(s string) bool { return strings.HasPrefix(s, "2<") })
+	return c.call == "write" && slices.ContainsFunc(c.where, func(h call) bool { return strings.HasPrefix(h.args, "2<") })
 }
 
 // missing reports whether there is no such job.
@@ -79,20 +83,68 @@ func (c *crashed) ran(id string) (n int) {
 	return n
 }
 
-// once demands that a job is completed, and that its success was the only one.
-// Only after a kill it may have had its effect before, in attempts of which
-// the dead could not say how they ended.
+// attempts are the outcomes of a job's attempts.
+func (c *crashed) attempts(id string) []string { return strings.Fields(c.outcomes(id)) }
+
+// once demands that a job is completed, at its first attempt unless a pool
+// died.
 func (c *crashed) once(id string) {
 	c.Helper()
-	if p := c.find(id); !strings.HasPrefix(p, "completed/") {
-		c.Errorf("%s is %q", id, p)
-		return
-	}
-	out := strings.Fields(c.outcomes(id))
-	if len(out) == 0 || slices.Index(out, "succeeded") != len(out)-1 {
+	c.ends(id, "succeeded")
+}
+
+// ends demands that a job is completed, by attempts of these outcomes, and that
+// it has succeeded only once.
+func (c *crashed) ends(id, outcomes string) {
+	c.Helper()
+	if out := c.attempts(id); !c.childHit() && slices.Index(out, "succeeded") != len(out)-1 {
 		c.Errorf("%s: attempts %q", id, out)
 	}
-	if n := c.ran(id); n < 1 || n > len(out) || !c.killed && len(out) > 1 {
+	c.came(id, "completed", outcomes)
+}
+
+// buried demands that a job is dead, after attempts of these outcomes.
+func (c *crashed) buried(id, outcomes string) {
+	c.Helper()
+	if slices.Contains(c.attempts(id), "succeeded") {
+		c.Errorf("%s has succeeded", id)
+	}
+	c.came(id, "dead", outcomes)
+}
+
+// came demands a state; that no attempt has ended in a way that is not the
+// job's own, but by the death of its pool; and that each has had its effect
+// once, where its pool could see to it.
+func (c *crashed) came(id, state, outcomes string) {
+	c.Helper()
+	out, n := c.attempts(id), c.ran(id)
+	if n > len(out) {
 		c.Errorf("%s: %d effects of attempts %q", id, n, out)
 	}
+	if c.childHit() {
+		return
+	}
+	if p := c.find(id); !strings.HasPrefix(p, state+"/") {
+		c.Errorf("%s is %q, want %s", id, p, state)
+	}
+	own, died, least := strings.Fields(outcomes), c.killed || c.status != exitDone, 0
+	for _, o := range out {
+		switch {
+		case o == "interrupted": // given back, maybe before it was started
+		case slices.Contains(own, o):
+			least++
+		case !died || !strings.HasPrefix(o, "worker_"):
+			c.Errorf("%s: attempts %q, want %q", id, out, outcomes)
+		}
+	}
+	if n < 1 || !died && n < least {
+		c.Errorf("%s: %d effects of attempts %q", id, n, out)
+	}
+}
+
+// childHit: a child was killed on its way to be a job, which so has failed; or
+// it could not get there for a damaged disk.
+func (c *crashed) childHit() bool {
+	return (c.what == kill || c.what == "EIO") &&
+		slices.ContainsFunc(c.where, func(h call) bool { return c.log.child(h.thread) })
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -77,7 +78,7 @@ const stuck = 3 * time.Second
 func (b *bench) trace(f *fault, stdin string, args ...string) traced {
 	b.Helper()
 	log := b.path("strace")
-	argv := []string{"-f", "-b", "execve", "-qq", "-y", "-o", log, "-e", "trace=%file,%desc"}
+	argv := []string{"-f", "-b", "execve", "-qq", "-y", "-o", log, "-e", "trace=%file,%desc,setpgid"}
 	if f != nil {
 		argv = append(argv, "-e", f.inject())
 	}
@@ -126,6 +127,23 @@ type call struct{ thread, name, args string }
 
 var callLine = regexp.MustCompile(`(?m)^(\d+) +(\w+)\((.*)$`)
 
+// notFiles are calls on descriptors that never reach a file system; the Go
+// runtime cannot go on when those fail on which it waits.
+var notFiles = regexp.MustCompile(`^(mmap|epoll_.*|eventfd2|ioctl|pipe2|pidfd_.*|access|setpgid)$`)
+
+// ownStart is what the loader and the Go runtime do before the program: all
+// that comes before the spool is named for the first time.
+func (t trace) ownStart(spool string) (start, rest trace) {
+	_, args, _ := strings.Cut(string(t), "\n") // of execve
+	i := strings.Index(args, spool)
+	if i < 0 {
+		return t, ""
+	}
+	i += len(t) - len(args)
+	i = strings.LastIndexByte(string(t[:i]), '\n') + 1
+	return t[:i], t[i:]
+}
+
 func (t trace) calls() (list []call) {
 	for _, m := range callLine.FindAllStringSubmatch(string(t), -1) {
 		list = append(list, call{m[1], m[2], m[3]})
@@ -133,51 +151,69 @@ func (t trace) calls() (list []call) {
 	return list
 }
 
-// notFiles are calls on descriptors that never reach a file system; the Go
-// runtime cannot go on when those fail on which it waits.
-var notFiles = regexp.MustCompile(`^(mmap|epoll_.*|eventfd2|ioctl|pipe2|pidfd_.*|access)$`)
-
 // A span is which calls of a name are to be disturbed.
 type span struct{ first, last int }
 
-// spans are the calls by name: from the first one that follows the program's
-// own start (the loader, the runtime) on, to the most that one thread made.
+// spans are the calls by name: from the first one of any thread that is the
+// program's own to the most that one thread made.
 func (t trace) spans(spool string) map[string]span {
 	count, found := make(map[string]int), make(map[string]span)
-	began := false
-	for _, c := range t.calls() {
-		began = began || c.name != "execve" && strings.Contains(c.args, spool)
-		n := count[c.thread+c.name] + 1
-		count[c.thread+c.name] = n
-		if !began || notFiles.MatchString(c.name) {
+	start, rest := t.ownStart(spool)
+	for _, c := range start.calls() {
+		count[c.thread+c.name]++
+	}
+	for _, c := range rest.calls() {
+		count[c.thread+c.name]++
+		n := count[c.thread+c.name]
+		if notFiles.MatchString(c.name) {
 			continue
 		}
 		s, ok := found[c.name]
 		if !ok {
 			s.first = n
 		}
-		s.first, s.last = min(s.first, n), max(s.last, n)
-		found[c.name] = s
+		found[c.name] = span{min(s.first, n), max(s.last, n)}
 	}
 	return found
 }
 
-// hits are the calls that the fault befell: what they were called with. A
-// kill befalls the last call of a thread that did not return.
-func (t trace) hits(f fault) (list []string) {
-	began := make(map[string]string)
-	for line := range strings.Lines(string(t)) {
-		pid, rest, _ := strings.Cut(line, " ")
-		if m := callLine.FindStringSubmatch(line); m != nil && m[2] == f.call {
-			began[pid] = m[3]
+// at is the fault at a place.
+func (t trace) at(p place) (f fault, ok bool) {
+	count := make(map[string]int)
+	for _, c := range t.calls() {
+		if c.name != p.call {
+			continue
 		}
-		switch {
-		case f.what == kill && strings.Contains(rest, "+++ killed by SIGKILL"),
-			strings.HasSuffix(strings.TrimSpace(rest), "(INJECTED)"):
-			if args, ok := began[pid]; ok {
-				list = append(list, args)
+		count[c.thread]++
+		if strings.Contains(c.args, p.at) {
+			f, ok = fault{p.call, p.what, count[c.thread]}, true
+		}
+	}
+	return f, ok
+}
+
+// hits are the calls of the program that the fault befell. A kill befalls the
+// last call of a thread that did not return.
+func (t trace) hits(f fault, spool string) (list []call) {
+	began := make(map[string]call)
+	_, rest := t.ownStart(spool)
+	for line := range strings.Lines(string(rest)) {
+		thread, text, _ := strings.Cut(line, " ")
+		if m := callLine.FindStringSubmatch(line); m != nil {
+			began[thread] = call{m[1], m[2], m[3]}
+		}
+		killed := f.what == kill && strings.Contains(text, "+++ killed by SIGKILL")
+		if killed || strings.HasSuffix(text, " (INJECTED)\n") {
+			if c := began[thread]; c.name == f.call {
+				list = append(list, c)
 			}
 		}
 	}
 	return list
+}
+
+// child reports whether a thread is a child on its way to be a job: it makes
+// itself the leader of a process group first.
+func (t trace) child(thread string) bool {
+	return slices.ContainsFunc(t.calls(), func(c call) bool { return c.thread == thread && c.name == "setpgid" })
 }
