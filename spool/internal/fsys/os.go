@@ -399,27 +399,30 @@ type osLock struct {
 	path string
 }
 
-func (l *osLock) TryLock() (bool, error) {
-	ok, err := l.f.TryLock()
+func (l *osLock) TryLock() (bool, error) { return l.try(l.f.TryLock) }
+
+func (l *osLock) TryRLock() (bool, error) { return l.try(l.f.TryRLock) }
+
+func (l *osLock) try(lock func() (bool, error)) (ok bool, err error) {
+	err = retry(func() (err error) { ok, err = lock(); return err })
 	return ok, l.here(err)
 }
 
-func (l *osLock) TryRLock() (bool, error) {
-	ok, err := l.f.TryRLock()
-	return ok, l.here(err)
-}
-
-func (l *osLock) RLock() error { return l.here(l.f.RLock()) }
+func (l *osLock) RLock() error { return l.here(retry(l.f.RLock)) }
 
 func (l *osLock) Close() error { return l.f.Close() }
 
 // here tells a file that is gone from one that was moved with the whole tree:
-// the lock is taken by a path, and all else by handles.
+// the lock is taken by a path, and all else by handles. An error of the lock
+// itself comes without the path.
 func (l *osLock) here(err error) error {
 	if errors.Is(err, unix.ENOENT) {
 		if _, still := l.o.Lstat(l.path); still == nil {
-			return &os.PathError{Op: "lock", Path: filepath.Join(l.o.dir, l.path), Err: unix.ESTALE}
+			err = unix.ESTALE
 		}
+	}
+	if _, bare := err.(syscall.Errno); bare { // nothing has wrapped it
+		return &os.PathError{Op: "lock", Path: filepath.Join(l.o.dir, l.path), Err: err}
 	}
 	return err
 }
