@@ -77,10 +77,32 @@ func TestTerminalIsNotSteered(t *testing.T) {
 	}
 	refused := strings.Fields(b.q("dlq", "list"))
 	for _, args := range [][]string{
-		{"list"}, {"list", "--json"}, {"dlq", "list"}, {"status"}, {"status", "--json"}, {"check"}, {"check", "--json"}, {"worker", "list"},
-		{"config", "list"}, {"config", "get", nasty}, {"show", nasty}, {"delete", nasty}, {"worker", "stop", nasty}, {nasty}, {"list", "--state", nasty},
-		{"show", "command"}, {"show", "error"}, {"show", "cwd"}, {"show", "env"}, {"show", "--json", "error"},
-		{"logs", "command"}, {"logs", "error"}, {"logs", "cwd"}, {"logs", "env"}, {"worker", "start", "--drain"}, {"enqueue", "--id", nasty, "--", "true"},
+		{"list"},
+		{"list", "--json"},
+		{"dlq", "list"},
+		{"status"},
+		{"status", "--json"},
+		{"check"},
+		{"check", "--json"},
+		{"worker", "list"},
+		{"config", "list"},
+		{"config", "get", nasty},
+		{"show", nasty},
+		{"delete", nasty},
+		{"worker", "stop", nasty},
+		{nasty},
+		{"list", "--state", nasty},
+		{"show", "command"},
+		{"show", "error"},
+		{"show", "cwd"},
+		{"show", "env"},
+		{"show", "--json", "error"},
+		{"logs", "command"},
+		{"logs", "error"},
+		{"logs", "cwd"},
+		{"logs", "env"},
+		{"worker", "start", "--drain"},
+		{"enqueue", "--id", nasty, "--", "true"},
 	} {
 		steered(t, args, b.onTerminal(args...))
 	}
