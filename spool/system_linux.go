@@ -56,7 +56,8 @@ func processStart(pid int) uint64 {
 }
 
 // holder looks for the descriptor first under the number that jobs have it by,
-// then under every other one.
+// then under every other one. There, another process of our own program is one
+// that tries the lock for a moment, as we do, and not what is looked for.
 func holder(file fsys.Info) int {
 	self := os.Getpid()
 	has := func(pid, fd string) bool {
@@ -74,7 +75,11 @@ func holder(file fsys.Info) int {
 	if pid := find(func(pid string) bool { return has(pid, strconv.Itoa(InheritedFD)) }); pid != 0 {
 		return pid
 	}
+	ours, _ := os.Readlink("/proc/self/exe")
 	return find(func(pid string) bool {
+		if exe, err := os.Readlink("/proc/" + pid + "/exe"); err == nil && exe == ours {
+			return false
+		}
 		return slices.ContainsFunc(dirNames("/proc/"+pid+"/fd"), func(fd string) bool { return has(pid, fd) })
 	})
 }
