@@ -148,6 +148,8 @@ func TestDropBox(t *testing.T) {
 	b.cannot(another, "rm -f box/pending/hello.json")
 	b.cannot(another, "mv box/pending/hello.json box/pending/mine.json")
 	b.cannot(another, "ls box/pending")
+	b.cannot(another, "echo '{\"command\":\"true\"}' >theirs.json; mv -f theirs.json box/pending/hello.json")
+	b.cannot(another, "mkdir box/ids/2a || mkdir box/tmp/x || : >box/paused || : >box/config.json")
 	b.must(b.owner, "./queuectl --spool box enqueue --id waits --delay 1h -- true")
 	waits := strings.TrimSpace(b.must(b.owner, "ls box/pending | grep waits"))
 	b.cannot(another, "cat box/pending/"+waits)
