@@ -177,19 +177,50 @@ func (t trace) spans(spool string) map[string]span {
 	return found
 }
 
-// at is the fault at a place.
-func (t trace) at(p place) (f fault, ok bool) {
+// at is the fault at the last call of a name of which that holds.
+func (t trace) at(name, what string, holds func(call) bool) (f fault, ok bool) {
 	count := make(map[string]int)
 	for _, c := range t.calls() {
-		if c.name != p.call {
+		if c.name != name {
 			continue
 		}
 		count[c.thread]++
-		if strings.Contains(c.args, p.at) {
-			f, ok = fault{p.call, p.what, count[c.thread]}, true
+		if holds(c) {
+			f, ok = fault{name, what, count[c.thread]}, true
 		}
 	}
 	return f, ok
+}
+
+// What a call is about, and what of that differs from run to run: times, the
+// names of pools, and what is random.
+var (
+	ending   = regexp.MustCompile(`( <unfinished|\)\s+= ).*$`)
+	transfer = regexp.MustCompile(`^p?(read|write)(64)?$`)
+	object   = regexp.MustCompile(`<[^>]*>|"[^"]*"`)
+	varies   = regexp.MustCompile(`\d{8}T\d{6}\.\d{6}Z|[\w.-]+-\d+-[a-z2-7]{6}|\b[a-z2-7]{12}\b|\.[a-z2-7]{6}b?\b|\d+|\(deleted\)`)
+)
+
+// spot is what a call is about, in words that are the same in each run.
+func (c call) spot(spool string) string {
+	words := object.FindAllString(ending.ReplaceAllString(c.args, ""), -1)
+	if transfer.MatchString(c.name) && len(words) > 1 {
+		words = words[:1] // not what was read or written
+	}
+	args := strings.Join(words, " ")
+	return c.name + " " + varies.ReplaceAllString(strings.ReplaceAll(args, spool, "SPOOL"), "*")
+}
+
+// spots are those of the program's own calls, each with one such call.
+func (t trace) spots(spool string) map[string]call {
+	found := make(map[string]call)
+	_, rest := t.ownStart(spool)
+	for _, c := range rest.calls() {
+		if s := c.spot(spool); !notFiles.MatchString(c.name) && strings.Contains(s, "SPOOL") {
+			found[s] = c
+		}
+	}
+	return found
 }
 
 // hits are the calls of the program that the fault befell. A kill befalls the
