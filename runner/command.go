@@ -135,7 +135,12 @@ func (l *launch) failed(err error) error {
 
 // lacking reports errors of a start that are the machine's and not the job's.
 func lacking(err error) bool {
-	return errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EINTR) || errors.Is(err, syscall.ENOMEM) || spool.FileSystemWide(err)
+	for _, e := range []error{syscall.EAGAIN, syscall.EINTR, syscall.EIO, syscall.ENOMEM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return spool.FileSystemWide(err)
 }
 
 func checkDir(dir string) error {
