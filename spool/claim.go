@@ -248,17 +248,20 @@ func (c *Claim) end(e Entry, st State, n Name, killed bool) (State, error) {
 		return st, ErrGone // ended before
 	}
 	if c.ending == nil {
-		c.ending = &ending{st, n}
-		if !r.still() {
+		err := r.still()
+		if errors.Is(err, ErrGone) {
 			_ = r.complete(e) // its record may tell at least
 			c.leave(killed)
-			return st, ErrGone
-		}
-		e.To = string(st) + "/" + n.String()
-		if err := r.complete(e); err != nil {
-			c.ending = nil
 			return st, err
 		}
+		if err == nil {
+			e.To = string(st) + "/" + n.String()
+			err = r.complete(e)
+		}
+		if err != nil {
+			return st, err
+		}
+		c.ending = &ending{st, n}
 	}
 	// Once the line is written, that is how it ended.
 	st, n = c.ending.st, c.ending.n

@@ -274,13 +274,20 @@ func (r *record) replaceWith(history []Entry) error {
 	return r.read()
 }
 
-// still reports whether the file is where we know it to be.
-func (r *record) still() bool { return r.s.is(r.path, r.info) }
+// still proves that the file is where we know it to be. ErrGone: it is not.
+// Any other error: that cannot be told now, which is no reason to let it go.
+func (r *record) still() error {
+	now, err := r.s.fs.Lstat(r.path)
+	if elsewhere(err) || err == nil && !now.Same(r.info) {
+		return ErrGone
+	}
+	return err
+}
 
 // move renames the file into a state.
 func (r *record) move(st State, n Name) error {
-	if !r.still() {
-		return ErrGone
+	if err := r.still(); err != nil {
+		return err
 	}
 	to, err := r.s.moveTo(r.path, st, n)
 	if elsewhere(err) {

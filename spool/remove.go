@@ -21,8 +21,8 @@ const removal = ".gone"
 // or replaced meanwhile.
 func (r *record) remove() error {
 	s := r.s
-	if !r.still() {
-		return ErrGone
+	if err := r.still(); err != nil {
+		return err
 	}
 	info, err := r.lock.Stat()
 	if err != nil {

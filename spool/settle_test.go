@@ -259,7 +259,7 @@ func TestSettleRacesAMove(t *testing.T) {
 
 // A settle that fails can be called again, when the reason is gone.
 func TestSettleAgain(t *testing.T) {
-	for _, step := range []struct{ op, match string }{{"write", "pending/"}, {"rename", "completed/"}} {
+	for _, step := range []struct{ op, match string }{{"lstat", "processing/"}, {"write", "pending/"}, {"rename", "completed/"}} {
 		b := newBench(t)
 		p := b.pool()
 		b.enqueue("x")
