@@ -27,7 +27,7 @@ var named = regexp.MustCompile(`/spool\b|/dev/std|"A"`)
 // said demands that a command which failed has said why, and of what.
 func (c *crashed) said() {
 	c.Helper()
-	if c.killed || c.foreign() {
+	if c.killed {
 		return
 	}
 	if crashWords.MatchString(c.stderr) {
@@ -46,10 +46,13 @@ func (c *crashed) said() {
 	}
 }
 
-// foreign: the call was one of the Go runtime's own, by which it is woken.
+// foreign: a call was hit that never reaches a file system, on a pipe or on the
+// event with which the Go runtime wakes itself. Neither can go on without.
 func (c *crashed) foreign() bool {
-	return slices.ContainsFunc(c.where, func(h call) bool { return strings.Contains(h.args, "anon_inode:[event") })
+	return c.what != kill && slices.ContainsFunc(c.where, func(h call) bool { return foreign.MatchString(h.args) })
 }
+
+var foreign = regexp.MustCompile(`^\d+<(pipe:|anon_inode:\[)`)
 
 // mute: what failed is the message itself.
 func (c *crashed) mute() bool {

@@ -67,7 +67,7 @@ var crashScenes = []crashScene{
 		setup: with(theJob("A", "")),
 		args:  runPool,
 		after: func(c *crashed) { c.once("A") },
-		found: []place{{"flock", `/spool/tmp/`, "EINTR"}, {"dup3", "63, 0", "EINTR"}},
+		found: []place{{"flock", `/spool/tmp/`, "EINTR"}, {"dup3", "63, 0", "EINTR"}, {"newfstatat", "/spool/processing>", "EIO"}},
 	},
 	{
 		name:  "retry",
