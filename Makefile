@@ -13,6 +13,8 @@ RACEFLAGS   ?= -timeout 20m
 # Tools are pinned here and not in go.mod, which holds what ships.
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+VULNDB      ?= https://vuln.go.dev
 
 bindir  = $(DESTDIR)$(PREFIX)/bin
 mandir  = $(DESTDIR)$(PREFIX)/share/man/man1
@@ -50,7 +52,7 @@ install: build ## install the binary, man pages and completions below PREFIX (/u
 	bin/queuectl completion fish > $(fishdir)/queuectl.fish
 
 .PHONY: check
-check: lint test race ## all that a change must pass
+check: lint vuln test race ## all that a change must pass
 
 .PHONY: lint
 lint: ## what can be told without running: format, vet (also for macOS and FreeBSD), staticcheck, go.mod
@@ -60,6 +62,15 @@ lint: ## what can be told without running: format, vet (also for macOS and FreeB
 	GOOS=freebsd $(GO) vet ./...
 	$(GO) run $(STATICCHECK) ./...
 	$(GO) mod tidy -diff
+
+.PHONY: vuln
+vuln: ## look in VULNDB for known holes in what is used; skipped, aloud, where it cannot be reached
+	@out=$$($(GO) run $(GOVULNCHECK) -db $(VULNDB) ./... 2>&1) && status=0 || status=$$?; \
+	printf '%s\n' "$$out"; \
+	case "$$out" in *"govulncheck: fetching vulnerabilities:"*) \
+		echo "vuln: SKIPPED: $(VULNDB) cannot be reached, so nothing was looked up"; exit 0 ;; \
+	esac; \
+	exit $$status
 
 # A program with the race detector waits a second at its end unless told
 # otherwise, and the tests start hundreds of them.
@@ -72,6 +83,14 @@ SOAKJOBS ?= 1000000
 .PHONY: soak
 soak: ## send SOAKJOBS (1000000) jobs through pools that are killed at random
 	QUEUECTL_LONG=1 QUEUECTL_SOAK_JOBS=$(SOAKJOBS) $(GO) test ./cmd/queuectl -run '^TestSoak$$' -v -count 1 -timeout 6h
+
+.PHONY: crash
+crash: ## make every system call of every change of state the last one, or fail (strace)
+	QUEUECTL_LONG=1 $(GO) test ./cmd/queuectl -run '^TestCrash$$' -v -count 1 -timeout 6h
+
+.PHONY: events
+events: ## lose events: 200,000 files at once, inotify's limits, FUSE, unmounts
+	QUEUECTL_LONG=1 $(GO) test ./cmd/queuectl -run '^(TestSpool|TestStateDirectory|TestEventOverflow|TestManyFilesAtOnce|TestWatchLimit|TestFileSystemWithoutEvents|TestIdlePoolUnmounted)' -v -count 1 -timeout 40m
 
 .PHONY: powercut
 powercut: ## cut the power of ext4, xfs and btrfs 200 times each (root)
