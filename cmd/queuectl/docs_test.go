@@ -132,6 +132,7 @@ var statuses = []struct {
 	{exitNotFound, "no such job"},
 	{exitTaken, "the id is taken"},
 	{exitUnusable, "the spool cannot be used"},
+	{exitInterrupted, "interrupted by a signal (`torture` only)"},
 }
 
 const intro = `# The command line

@@ -20,6 +20,8 @@ const (
 	exitNotFound exitCode = 3 // no such job
 	exitTaken    exitCode = 4 // the id is taken
 	exitUnusable exitCode = 5 // the spool cannot be used
+
+	exitInterrupted exitCode = 130 // a signal ended it: 128 and SIGINT, as shells count
 )
 
 // errUsage is what every wrong use of the command line is.

@@ -115,7 +115,7 @@ in is the job's state.
 	}
 	add("jobs", "Jobs:", newEnqueue(c), newList(c), newShow(c), newLogs(c), newRetry(c), newCancel(c), newDelete(c), newDLQ(c))
 	add("workers", "Workers:", newWorker(c), newPause(c), newResume(c), newRecover(c))
-	add("spool", "The spool:", newStatus(c), newConfig(c), newCheck(c))
+	add("spool", "The spool:", newStatus(c), newConfig(c), newCheck(c), newTorture(c))
 	root.SetHelpCommand(newHelp())
 	root.AddCommand(newVersion(c), newCompletion(c))
 	return root

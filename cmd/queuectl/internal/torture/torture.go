@@ -1,0 +1,56 @@
+//go:build !windows
+
+package torture
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// Options say what is done, and where.
+type Options struct {
+	Dir     string        // exists; all that is made lies in a new directory below it
+	For     time.Duration // how long the storm lasts
+	Workers int           // how many pools there are
+	Seed    uint64        // decides all that is random
+	Path    string        // of this program
+	Name    string        // that it was called by
+}
+
+// A Torture is one run. Its steps are Probe, Storm and Account, in this order;
+// after them the report is whole, and Remove or nothing is to be done.
+type Torture struct {
+	o      Options
+	dir    string
+	self   program
+	Report Report
+}
+
+// New makes the directory.
+func New(o Options) (*Torture, error) {
+	dir, err := os.MkdirTemp(o.Dir, "queuectl-torture-")
+	if err != nil {
+		return nil, err
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return nil, err
+	}
+	t := &Torture{o: o, dir: dir, self: program{o.Path, o.Name}}
+	t.Report.Seed, t.Report.Dir = o.Seed, dir
+	return t, nil
+}
+
+// Dir is where everything lies.
+func (t *Torture) Dir() string { return t.dir }
+
+// Probe tries out the operations of the protocol, one by one.
+func (t *Torture) Probe(ctx context.Context) (err error) {
+	p := &prober{sys: real, start: t.self.start, self: t.self, dir: t.dir}
+	t.Report.Probes, err = p.all(ctx)
+	return err
+}
+
+// Remove removes all that was made.
+func (t *Torture) Remove() error { return os.RemoveAll(t.dir) }
