@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -92,7 +91,8 @@ func (o *tortureOptions) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	return o.verdict(cmd, t, o.steps(cmd, t))
+	err = o.steps(cmd, t)
+	return o.verdict(cmd, t, errors.Join(err, t.Close()))
 }
 
 // prepare chooses the place and makes the directory.
@@ -106,7 +106,8 @@ func (o *tortureOptions) prepare(cmd *cobra.Command) (*torture.Torture, error) {
 		return nil, err
 	}
 	t, err := torture.New(torture.Options{
-		Dir: base, For: time.Duration(o.length), Workers: o.workers, Seed: o.seed, Path: path, Name: name,
+		Dir: base, For: time.Duration(o.length), Workers: o.workers, Seed: o.seed,
+		Path: path, Name: name, Progress: o.progress(),
 	})
 	if err != nil {
 		return nil, err
@@ -131,7 +132,7 @@ func (o *tortureOptions) steps(cmd *cobra.Command, t *torture.Torture) error {
 		case <-ctx.Done():
 		}
 	}()
-	for _, step := range []func(context.Context) error{t.Probe} {
+	for _, step := range []func(context.Context) error{t.Probe, t.Storm, t.Account} {
 		if err := step(ctx); err != nil {
 			return errors.Join(context.Cause(ctx), err)
 		}
@@ -141,6 +142,7 @@ func (o *tortureOptions) steps(cmd *cobra.Command, t *torture.Torture) error {
 
 // verdict reports, and removes what was made unless it tells of something.
 func (o *tortureOptions) verdict(cmd *cobra.Command, t *torture.Torture, err error) error {
+	o.rewrite("")
 	if errors.Is(err, errInterrupted) {
 		if err := t.Remove(); err != nil {
 			return err
@@ -163,20 +165,4 @@ func (o *tortureOptions) verdict(cmd *cobra.Command, t *torture.Torture, err err
 		return told(exitFailed)
 	}
 	return t.Remove()
-}
-
-func (o *tortureOptions) print(r *torture.Report) error {
-	t := o.table()
-	t.row("seed", strconv.FormatUint(r.Seed, 10))
-	for _, p := range r.Probes {
-		t.row(p.Name, kept(p.OK)+p.Detail)
-	}
-	return t.flush()
-}
-
-func kept(ok bool) string {
-	if ok {
-		return ""
-	}
-	return "BROKEN: "
 }

@@ -19,8 +19,10 @@ const (
 	roleHeir = "heir" // FILE: hold its lock, and let a child inherit it
 	roleSit  = "sit"  // the child: live until standard input ends
 	roleMove = "move" // FROM TO
-	roleJob  = "job"  // TASK: be the process of a job
-	roleRest = "rest" // TASK KEY: be what that has left behind
+
+	roleJob    = "job"    // TASK: be the first process of a job
+	roleChild  = "child"  // TASK KEY: be its child
+	roleDaemon = "daemon" // TASK KEY: be what it leaves behind
 )
 
 // Help is the whole life of a helper.
@@ -41,6 +43,12 @@ func help(sys system, args []string, in io.Reader, out io.Writer) error {
 		return sit(in, out)
 	case role == roleMove && len(args) == 2:
 		return sys.rename(args[0], args[1])
+	case role == roleJob:
+		return helpJob(args)
+	case role == roleChild:
+		return helpChild(args)
+	case role == roleDaemon:
+		return helpDaemon(args)
 	}
 	return fmt.Errorf("no helper is called %q with %q", role, args)
 }

@@ -4,9 +4,12 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
+
+	"queuectl/spool"
 )
 
 // Options say what is done, and where.
@@ -17,6 +20,8 @@ type Options struct {
 	Seed    uint64        // decides all that is random
 	Path    string        // of this program
 	Name    string        // that it was called by
+	// Progress is told now and then how far it is.
+	Progress func(Progress)
 }
 
 // A Torture is one run. Its steps are Probe, Storm and Account, in this order;
@@ -25,6 +30,10 @@ type Torture struct {
 	o      Options
 	dir    string
 	self   program
+	s      *spool.Spool
+	l      *ledger
+	began  time.Time // of the storm
+	pools  []*pool   // as many as there are to be
 	Report Report
 }
 
@@ -37,9 +46,26 @@ func New(o Options) (*Torture, error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return nil, err
 	}
-	t := &Torture{o: o, dir: dir, self: program{o.Path, o.Name}}
+	t := &Torture{o: o, dir: dir, self: program{o.Path, o.Name}, l: newLedger()}
 	t.Report.Seed, t.Report.Dir = o.Seed, dir
+	if err := t.prepare(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
 	return t, nil
+}
+
+// prepare makes what the helpers need.
+func (t *Torture) prepare() error {
+	path, err := filepath.Abs(t.o.Path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		os.Mkdir(filepath.Join(t.dir, aliveDir), 0o700),
+		os.Mkdir(filepath.Join(t.dir, selfLink), 0o700),
+		touch(filepath.Join(t.dir, marksFile)),
+		os.Symlink(path, filepath.Join(t.dir, selfLink, filepath.Base(t.o.Name))),
+	)
 }
 
 // Dir is where everything lies.
@@ -50,6 +76,14 @@ func (t *Torture) Probe(ctx context.Context) (err error) {
 	p := &prober{sys: real, start: t.self.start, self: t.self, dir: t.dir}
 	t.Report.Probes, err = p.all(ctx)
 	return err
+}
+
+// Close gives back what it holds.
+func (t *Torture) Close() error {
+	if t.s == nil {
+		return nil
+	}
+	return t.s.Close()
 }
 
 // Remove removes all that was made.
