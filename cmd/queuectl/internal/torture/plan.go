@@ -139,6 +139,10 @@ func (p *planner) order() order {
 	return o
 }
 
+// hangs is how long a job works that hangs, in milliseconds: much longer than
+// its timeout, and not for ever, because nobody ends it once its pool is dead.
+const hangs = 10000
+
 // job plans one: most just do what they are told, so that there is something
 // that must not be lost.
 func (p *planner) job() planned {
@@ -168,7 +172,7 @@ func (p *planner) job() planned {
 	case 13:
 		j.Task = task{Ms: ms, Daemon: 100 + p.r.IntN(900), Clings: p.one(2)}
 	case 14:
-		j.Task = task{Hangs: true, Clings: true, Child: p.one(2), Deaf: p.one(8)}
+		j.Task = task{Ms: hangs, Clings: true, Child: p.one(2), Deaf: p.one(8)}
 		j.Timeout, j.MaxRetries = 200*time.Millisecond, p.r.IntN(2)
 	default:
 		j.Task = task{Ms: ms}

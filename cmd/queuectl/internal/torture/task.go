@@ -26,7 +26,6 @@ type task struct {
 	Group  bool `json:"group,omitempty"`  // and what it has started with it
 	Clings bool `json:"clings,omitempty"` // it is killed when its pool dies
 	Child  bool `json:"child,omitempty"`  // a child does the work
-	Hangs  bool `json:"hangs,omitempty"`  // never ends by itself
 	Deaf   bool `json:"deaf,omitempty"`   // ignores signals
 	Daemon int  `json:"daemon,omitempty"` // for how many ms a daemon of it lives
 }
@@ -126,7 +125,7 @@ func helpChild(args []string) error {
 	if err != nil {
 		return err
 	}
-	p.Clings = p.Hangs // what hangs would live for ever: nobody times it out once its pool is dead
+	p.Clings = false
 	p.work()
 	os.Exit(p.finish())
 	return nil
@@ -181,7 +180,7 @@ func (p *process) again(role string, attr *syscall.SysProcAttr) *exec.Cmd {
 const step = 5 * time.Millisecond
 
 func (p *process) work() {
-	for end := time.Now().Add(time.Duration(p.Ms) * time.Millisecond); p.Hangs || time.Now().Before(end); {
+	for end := time.Now().Add(time.Duration(p.Ms) * time.Millisecond); time.Now().Before(end); {
 		time.Sleep(min(step, max(time.Until(end), time.Millisecond)))
 		p.cling()
 		if exists(filepath.Join(p.dir, overFile)) || !exists(p.dir) {
