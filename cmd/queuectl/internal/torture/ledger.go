@@ -26,7 +26,6 @@ type ledger struct {
 type entry struct {
 	plan  planned
 	acks  int
-	twin  bool
 	moves map[string]int // how often by hand, by act
 }
 

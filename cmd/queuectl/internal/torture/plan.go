@@ -75,10 +75,25 @@ var weights = []struct {
 	kind   string
 	weight int
 }{
-	{actKillPool, 8}, {actStopPool, 1}, {actStopKill, 1}, {actPause, 1},
-	{actHold, 2}, {actUnhold, 2}, {actBury, 1}, {actRevive, 2}, {actAgain, 1}, {actFailed, 1}, {actFailedNow, 1},
-	{actRunning, 2}, {actPriority, 1}, {actLater, 2}, {actSooner, 2},
-	{actDrop, 3}, {actTorn, 2}, {actHalf, 1}, {actDropRefused, 1},
+	{actKillPool, 8},
+	{actStopPool, 1},
+	{actStopKill, 1},
+	{actPause, 1},
+	{actHold, 2},
+	{actUnhold, 2},
+	{actBury, 1},
+	{actRevive, 2},
+	{actAgain, 1},
+	{actFailed, 1},
+	{actFailedNow, 1},
+	{actRunning, 2},
+	{actPriority, 1},
+	{actLater, 2},
+	{actSooner, 2},
+	{actDrop, 3},
+	{actTorn, 2},
+	{actHalf, 1},
+	{actDropRefused, 1},
 }
 
 // How often things happen. A pool is killed about twice in a second, which is
