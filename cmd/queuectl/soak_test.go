@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"queuectl/cmd/queuectl/internal/torture"
 	"queuectl/spool"
 )
 
@@ -204,30 +205,28 @@ func (k *soak) rest() {
 // account demands that no job is lost or doubled, and that each has had its
 // effect.
 func (k *soak) account() {
-	state := make([]string, k.n)
-	for _, st := range spool.States {
-		err := k.s.Scan(st, func(p string, name spool.Name, canonical bool) bool {
-			n, err := strconv.Atoi(strings.TrimPrefix(name.ID, "job-"))
-			if !canonical || err != nil || n < 0 || n >= k.n {
-				k.Errorf("not from here: %s", p)
-				return true
-			}
-			if state[n] != "" {
-				k.Errorf("%s lies in %s and %s", name.ID, state[n], st)
-			}
-			state[n] = string(st)
-			return true
-		})
-		if err != nil {
-			k.Fatal(err)
+	places, err := torture.Places(k.s)
+	if err != nil {
+		k.Fatal(err)
+	}
+	state := make([]spool.State, k.n)
+	for id, at := range places {
+		n, err := strconv.Atoi(strings.TrimPrefix(id, "job-"))
+		if err != nil || n < 0 || n >= k.n {
+			k.Errorf("not from here: %s", at)
+			continue
 		}
+		if len(at) > 1 {
+			k.Errorf("%s is in several states: %s", id, at)
+		}
+		state[n] = torture.StateOf(at[0])
 	}
 	effects, total := k.perJob()
 	dead := 0
 	for n, st := range state {
 		switch {
-		case st == "completed" && effects[n] > 0:
-		case st == "dead" && k.diedThrice(n):
+		case st == spool.Completed && effects[n] > 0:
+		case st == spool.Dead && k.diedThrice(n):
 			dead++
 		default:
 			k.Errorf("job-%d is %q after %d effects", n, st, effects[n])

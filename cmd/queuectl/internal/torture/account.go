@@ -83,7 +83,7 @@ func (t *Torture) books() ([]*books, error) {
 	for id, e := range t.l.jobs {
 		b := &books{id: id, entry: e, places: places[id], marks: marks[id], killed: t.l.deaths}
 		if len(b.places) > 0 {
-			b.state = spool.State(filepath.Dir(b.places[0]))
+			b.state = StateOf(b.places[0])
 			info, err := t.s.Job(id)
 			if err != nil {
 				t.l.fault(id, "its record cannot be read: %v", err)
@@ -92,6 +92,11 @@ func (t *Torture) books() ([]*books, error) {
 			}
 		}
 		all = append(all, b)
+	}
+	for id, at := range places { // what was refused has a ~ in its id
+		if t.l.jobs[id] == nil && !strings.Contains(id, "~") {
+			t.l.fault(id, "nobody has asked for it: %s", strings.Join(at, ", "))
+		}
 	}
 	slices.SortFunc(all, func(a, b *books) int { return strings.Compare(a.id, b.id) })
 	return all, nil
@@ -109,6 +114,12 @@ func Places(s *spool.Spool) (map[string][]string, error) {
 		}))
 	}
 	return found, errors.Join(errs...)
+}
+
+// StateOf is the state that a path in the spool is in.
+func StateOf(path string) spool.State {
+	st, _, _ := strings.Cut(path, "/")
+	return spool.State(st)
 }
 
 func oneState(b *books) string {

@@ -135,6 +135,9 @@ func (t *Torture) enqueue(o order) {
 	}
 	t.enqueueOnce(o, o.Kill)
 	both.Wait()
+	if o.Twin && o.Kill == 0 && !t.l.acknowledged(o.Jobs[0].ID) {
+		t.l.fault(o.Jobs[0].ID, "two enqueued it at once, and neither was acknowledged")
+	}
 }
 
 func (t *Torture) enqueueOnce(o order, after time.Duration) {

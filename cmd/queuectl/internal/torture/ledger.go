@@ -68,6 +68,12 @@ func (l *ledger) acknowledge(jobs []planned, text string) {
 	}
 }
 
+func (l *ledger) acknowledged(id string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.jobs[id].acks > 0
+}
+
 func (l *ledger) note(what, format string, a ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

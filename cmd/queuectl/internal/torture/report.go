@@ -97,14 +97,26 @@ func recoveries(b *books) (waits []time.Duration) {
 		if !ok {
 			continue
 		}
-		for _, m := range b.marks {
-			if m.at.After(from) && m.at.Before(h.Ended.Time) {
-				from = m.at
+		for _, at := range b.signs() {
+			if at.After(from) && at.Before(h.Ended.Time) {
+				from = at
 			}
 		}
 		waits = append(waits, h.Ended.Sub(from))
 	}
 	return waits
+}
+
+// signs are the times at which something of the job lived, or was killed: who
+// kills itself leaves no mark.
+func (b *books) signs() (signs []time.Time) {
+	for _, m := range b.marks {
+		signs = append(signs, m.at)
+		if m.word == markBegin && b.entry.plan.Task.Dies > 0 {
+			signs = append(signs, m.at.Add(time.Duration(b.entry.plan.Task.Dies)*time.Millisecond))
+		}
+	}
+	return signs
 }
 
 func recoveryOf(waits []time.Duration) Recovery {
