@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"queuectl/cmd/queuectl/internal/torture"
+	"queuectl/spool"
 )
 
 type tortureOptions struct {
@@ -149,6 +150,9 @@ func (o *tortureOptions) verdict(cmd *cobra.Command, t *torture.Torture, err err
 		}
 		o.say(cmd, "interrupted; all that was made is removed")
 		return told(exitInterrupted)
+	}
+	if errors.Is(err, spool.ErrUnusable) { // nothing has happened yet
+		return errors.Join(err, t.Remove())
 	}
 	if err != nil {
 		return fmt.Errorf("%w; what was made is kept in %s", err, t.Dir())

@@ -21,7 +21,7 @@ import (
 // many of them, in a few hundredths of a second.
 const (
 	racers = 4
-	names  = 200
+	names  = 100
 )
 
 const (
