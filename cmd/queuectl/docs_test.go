@@ -143,8 +143,8 @@ This page is generated from the commands' own help. ` + "`queuectl COMMAND --hel
 ` + "`${XDG_STATE_HOME:-~/.local/state}/queuectl/default`" + `. The first ` + "`enqueue`" + ` or ` + "`worker start`" + ` makes it.
 
 **Output.** Results go to standard output, everything else to standard error. What comes from a job is
-escaped in what is meant for people. ` + "`--json`" + ` gives one object for ` + "`status`, `show`, `config list`, `config get`" + `
-and ` + "`version`" + `, and one object per line for lists. Colour and width are for terminals only, and ` + "`NO_COLOR`" + ` is
+escaped in what is meant for people. ` + "`--json`" + ` gives one object for ` + "`status`, `show`, `config list`, `config get`" + `,
+` + "`torture` and `version`" + `, and one object per line for lists. Colour and width are for terminals only, and ` + "`NO_COLOR`" + ` is
 respected.
 
 **Several ids.** All are tried; the first failure gives the status. A random id may be shortened to 4 or

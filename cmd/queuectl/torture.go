@@ -161,12 +161,12 @@ func (o *tortureOptions) verdict(cmd *cobra.Command, t *torture.Torture, err err
 	if o.json {
 		print = func(r *torture.Report) error { return writeJSON(o.Out, r) }
 	}
+	if t.Report.OK() {
+		return errors.Join(t.Remove(), print(&t.Report))
+	}
 	if err := print(&t.Report); err != nil {
 		return err
 	}
-	if !t.Report.OK() {
-		o.say(cmd, "not every promise was kept; all that was made is kept in %s", t.Dir())
-		return told(exitFailed)
-	}
-	return t.Remove()
+	o.say(cmd, "not every promise was kept; all that was made is kept in %s", t.Dir())
+	return told(exitFailed)
 }

@@ -87,7 +87,7 @@ func replaceOrRead(sys system, dir string, i, me int) error {
 // runRace lets all racers run and returns who won what, by name.
 func runRace(ctx context.Context, start starter, kind, dir string) (winners [][]int, err error) {
 	won := make([][]int, racers)
-	errs := make([]error, racers+1)
+	errs := make([]error, racers+2)
 	var racing sync.WaitGroup
 	for me := range racers {
 		racing.Go(func() {
@@ -106,7 +106,7 @@ func runRace(ctx context.Context, start starter, kind, dir string) (winners [][]
 		}
 		return true
 	})
-	errs = append(errs, touch(filepath.Join(dir, "go")))
+	errs[racers+1] = touch(filepath.Join(dir, "go"))
 	racing.Wait()
 	if err := errors.Join(errs...); err != nil {
 		return nil, err

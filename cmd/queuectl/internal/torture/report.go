@@ -11,6 +11,7 @@ import (
 
 // A Report is what came of it all.
 type Report struct {
+	Sound        bool           `json:"ok"` // every promise was kept
 	Seed         uint64         `json:"seed"`
 	Dir          string         `json:"dir"`
 	Probes       []Probe        `json:"probes"`
@@ -84,6 +85,7 @@ func (t *Torture) sum(all []*books) {
 	for _, f := range t.l.faults {
 		r.Violations = append(r.Violations, Violation{f.id, f.text, t.timeline(all, f.id)})
 	}
+	r.Sound = r.OK()
 }
 
 // recoveries are the times from when an attempt of a killed pool had nothing
