@@ -78,7 +78,13 @@ vuln: ## look in VULNDB for known holes in what is used; skipped, aloud, where i
 race: ## run all tests, in their short form, under the race detector
 	GORACE='atexit_sleep_ms=10 halt_on_error=1' $(GO) test -race -short $(RACEFLAGS) ./...
 
-SOAKJOBS ?= 1000000
+TORTURE     ?= 60s
+
+.PHONY: torture
+torture: build ## let pools and enqueuers be killed at random for TORTURE (60s) on this file system, and count
+	bin/queuectl torture --dir . --for $(TORTURE)
+
+SOAKJOBS    ?= 1000000
 
 .PHONY: soak
 soak: ## send SOAKJOBS (1000000) jobs through pools that are killed at random
