@@ -104,13 +104,12 @@ func (x *exploration) once(way *simfs.Path) {
 	x.runs++
 	w := x.start.clone()
 	w.Apart()
-	r := &run{x: x, way: way, outcomes: &outcomes{world: w}}
+	r := &run{x: x, way: way, outcomes: &outcomes{world: w}, found: func() string { return "" }}
 	err := failed(r.begin)
 	if err == nil {
 		err = r.wait()
 	}
 	if err == nil && !r.over {
-		r.found = w.Dump()
 		err = failed(func() { r.atRest() })
 	}
 	if err == nil {
@@ -125,11 +124,11 @@ type run struct {
 	x       *exploration
 	way     *simfs.Path
 	s       *simfs.Scheduler
-	current string // who goes on unless something happens
-	log     []string
-	found   string
-	over    bool  // nothing new lies beyond
-	err     error // what was broken after a step
+	current string        // who goes on unless something happens
+	log     []any         // steps, and what disturbed them
+	found   func() string // the disk, when all had ended
+	over    bool          // nothing new lies beyond
+	err     error         // what was broken after a step
 }
 
 func (r *run) begin() {
@@ -140,7 +139,7 @@ func (r *run) begin() {
 	if r.x.setup != nil {
 		r.x.setup(r.actors)
 	}
-	r.Hook = func(st simfs.Step) { r.log = append(r.log, st.String()) }
+	r.Hook = func(st simfs.Step) { r.log = append(r.log, st) }
 	r.s = r.Scheduler(r.choose)
 	for i, act := range r.x.acts {
 		a := r.actors[i]
@@ -162,7 +161,11 @@ func (r *run) wait() error {
 
 // tell is a broken promise with all that led to it.
 func (r *run) tell(err error) string {
-	return fmt.Sprintf("%v\nerrors: %q\n%s\nfound:\n%s\nin the end:\n%s", err, r.errs, strings.Join(r.log, "\n"), r.found, r.Dump())
+	var log strings.Builder
+	for _, what := range r.log {
+		_, _ = fmt.Fprintln(&log, what)
+	}
+	return fmt.Sprintf("%v\nerrors: %q\n%s\nfound:\n%s\nin the end:\n%s", err, r.errs, &log, r.found(), r.Dump())
 }
 
 // The disturbances beside a change of turn.
@@ -252,7 +255,7 @@ func (r *run) state(t simfs.Turn) uint64 {
 func (r *run) options(t simfs.Turn, stay int) []simfs.Option {
 	o := []simfs.Option{{What: max(stay, 0)}}
 	for i := range t.Runnable {
-		if i != max(stay, 0) {
+		if i != max(stay, 0) && (stay < 0 || !onlySyncs(t.Next[stay].Op)) {
 			o = append(o, simfs.Option{Cost: bit(stay >= 0 || i >= t.Ready), What: i})
 		}
 	}
@@ -311,6 +314,17 @@ func asksForLock(op string) bool {
 	return false
 }
 
+// onlySyncs reports whether a step changes nothing that another process can
+// see, and sees nothing: whether it comes before or after what others do makes
+// no difference.
+func onlySyncs(op string) bool {
+	switch op {
+	case "sync", "syncdir", "syncfs", "space":
+		return true
+	}
+	return false
+}
+
 // touchesNames reports whether a step has to do with names that a person moves.
 func touchesNames(s simfs.Step) bool {
 	switch s.Op {
@@ -355,6 +369,8 @@ func (r *run) atRest() {
 	if !r.x.judged[key] {
 		r.x.judged[key] = true
 		r.x.ends++
+		found := r.Disk.Clone()
+		r.found = found.Dump
 		r.x.judge(r.outcomes)
 	}
 }
