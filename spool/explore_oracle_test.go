@@ -42,7 +42,7 @@ func (o *outcomes) own() (ids []string) {
 }
 
 // living is how often each id is being run: by a process that holds its claim,
-// or by a child of one that was killed.
+// or by a child whose pool was killed, or has not managed to kill it.
 func (o *outcomes) living() map[string]int {
 	n := make(map[string]int)
 	for _, a := range o.actors {
@@ -51,7 +51,7 @@ func (o *outcomes) living() map[string]int {
 		}
 	}
 	for _, c := range o.children {
-		if !c.p.Dead() && c.of.p.Dead() {
+		if !c.p.Dead() && (c.escaped || c.of.p.Dead()) {
 			n[c.claim.ID]++
 		}
 	}
@@ -80,6 +80,7 @@ func (x *exploration) judge(o *outcomes) {
 	o.tidy(append(o.excused(), x.untidy...), false)
 	o.conserved()
 	o.ranRight()
+	o.ranAtAll()
 	o.tidy(o.forGood(), true)
 	o.tidy(o.forGood(), false)
 	if x.want != nil {
@@ -151,9 +152,10 @@ func (w *world) did(part string) bool {
 }
 
 // excused are the invariants that a recovery does not restore after what a
-// person has done: docs/by-hand.md has each of them.
+// person has done (docs/by-hand.md has each of them), or after a removal that
+// did not come to its end.
 func (o *outcomes) excused() (inv []int) {
-	if o.did("rm ") {
+	if o.did("rm ") || (o.removers > 0 && slices.Contains(o.errs, errKilled)) {
 		inv = append(inv, invOwned, invBelongs)
 	}
 	if o.did("sed ") {
@@ -235,8 +237,20 @@ func (o *outcomes) ranRight() {
 			case e.Attempt > 0 && succeeded && !o.mayRepeat():
 				o.fail("%s has succeeded, and was run again:\n%s", p, b)
 			case e.Attempt > 0:
-				succeeded = e.Outcome == Succeeded
+				succeeded = e.Outcome == Succeeded && e.To != "" // else it was settled too late
 			}
+		}
+	}
+}
+
+// ranAtAll fails where a person has put a dead job back, and it did not run.
+func (o *outcomes) ranAtAll() {
+	if !slices.Equal(o.byHand, []string{"mv dead/X pending/"}) {
+		return
+	}
+	for _, p := range o.placesIn(Dead) {
+		if n, _ := ParseName(baseName(p)); n.ID == "job" {
+			o.fail("%s was put back by hand, and did not run", p)
 		}
 	}
 }

@@ -74,6 +74,17 @@ func failIt(a *actor) error {
 	return err
 }
 
+// killIt settles an attempt whose time is up, and whose process has escaped.
+func killIt(a *actor) error {
+	for i := range a.w.children {
+		a.w.children[i].escaped = true
+	}
+	_, err := a.ended().Settle(Result{Outcome: TimedOut, RetryAt: a.sys.now(), Killed: true})
+	return err
+}
+
+func recoverAndWork(a *actor) error { return errors.Join(recovering(a), work(a)) }
+
 func adopt(p string) func(a *actor) error {
 	return func(a *actor) error { return adopted(a, p) }
 }
@@ -172,8 +183,9 @@ func scenes() []scene {
 		{name: "recover + late settle", base: base(Pending), setup: cutOff, acts: acts(settleIt, recovering)},
 		{name: "replace + claim", base: edited(base(Pending)), setup: joined(1), acts: acts(func(a *actor) error { return a.ForceRecover(ctx, "job") }, work)},
 		{name: "retry of a dead job", base: base(Dead), setup: joined(1), acts: acts(retryIt, work)},
-		{name: "a child that outlives its pool, with the lock", base: base(Pending), setup: withChild(true), acts: acts(settleIt, recovering, childEnds)},
-		{name: "a child that outlives its pool, without the lock", base: base(Pending), setup: withChild(false), acts: acts(settleIt, recovering, childEnds)},
+		{name: "a child that outlives its pool, with the lock", base: base(Pending), setup: withChild(true), acts: acts(settleIt, recoverAndWork, childEnds)},
+		{name: "a child that outlives its pool, without the lock", base: base(Pending), setup: withChild(false), acts: acts(settleIt, recoverAndWork, childEnds)},
+		{name: "a child that escapes its kill", base: base(Pending), setup: withChild(true), acts: acts(killIt, work, childEnds)},
 	}
 }
 
@@ -197,23 +209,26 @@ func edited(base func(w *world)) func(w *world) {
 
 // cutOff is a worker on another host that runs a job and has lost its locks.
 func cutOff(a []*actor) {
-	a[0].sys.id.Host = "there"
+	a[0].sys.id.Host = "away"
 	a[0].run("job")
 	a[0].must(a[0].c.rec.lock.Unlock())
 	a[0].must(a[0].pool.lock.Close())
 }
 
-// withChild has the first process run the job in the third one.
+// withChild has the first process run the job in the third one, which has
+// either left its process group or closed the file that it inherited.
 func withChild(lock bool) func(a []*actor) {
 	return func(a []*actor) {
 		c := a[0].take("job")
 		pid := a[0].w.pids[a[2].p]
 		a[0].must(c.Started(pid))
 		if lock {
-			a[0].p.Inherit(c.rec.lock, a[2].p)
+			a[0].inherit(c, a[2].p)
+		} else {
+			a[0].w.groups[pid] = true
 		}
-		a[0].w.groups[pid] = true
-		a[0].w.children = append(a[0].w.children, jobProcess{a[2].p, a[0], c})
+		a[1].join()
+		a[0].w.children = append(a[0].w.children, jobProcess{p: a[2].p, of: a[0], claim: c})
 	}
 }
 

@@ -77,6 +77,9 @@ type exploration struct {
 	start  *world
 	seen   map[uint64]int // states, and how many disturbances were left there
 	judged map[uint64]bool
+	// broken, where it is set, is told of every broken promise, and the
+	// exploration goes on.
+	broken func(r *run, err error)
 
 	runs, ends int // schedules begun, and different ends that were looked at
 }
@@ -115,7 +118,10 @@ func (x *exploration) once(way *simfs.Path) {
 	if err == nil {
 		return
 	}
-	panic(failure(r.tell(err)))
+	if x.broken == nil {
+		panic(failure(r.tell(err)))
+	}
+	x.broken(r, err)
 }
 
 // A run is one schedule of a scene.
@@ -141,6 +147,7 @@ func (r *run) begin() {
 	}
 	r.Hook = func(st simfs.Step) { r.log = append(r.log, st) }
 	r.s = r.Scheduler(r.choose)
+	r.s.MaxTurns = 10_000
 	for i, act := range r.x.acts {
 		a := r.actors[i]
 		r.s.Start(a.p, func(*simfs.Process) {
@@ -168,9 +175,19 @@ func (r *run) tell(err error) string {
 	return fmt.Sprintf("%v\nerrors: %q\n%s\nfound:\n%s\nin the end:\n%s", err, r.errs, &log, r.found(), r.Dump())
 }
 
+// steps is how many operations there were.
+func (r *run) steps() (n int) {
+	for _, what := range r.log {
+		if _, ok := what.(simfs.Step); ok {
+			n++
+		}
+	}
+	return n
+}
+
 // The disturbances beside a change of turn.
 type (
-	killing *actor
+	killing int // which of the actors
 	hand    struct {
 		name string
 		what func(w *world) string // the path of what it is done to; "" where there is none
@@ -192,8 +209,9 @@ func (r *run) choose(t simfs.Turn) int {
 			r.current = t.Runnable[what]
 			return what
 		case killing:
-			r.kill(what)
-			if i := slices.Index(t.Runnable, what.p.Name()); i >= 0 {
+			a := r.actors[what]
+			r.kill(a)
+			if i := slices.Index(t.Runnable, a.p.Name()); i >= 0 {
 				return i // it has nothing left but to unwind
 			}
 		case hand:
@@ -263,9 +281,9 @@ func (r *run) options(t simfs.Turn, stay int) []simfs.Option {
 		return o
 	}
 	if r.x.kills {
-		for _, a := range r.actors {
+		for i, a := range r.actors {
 			if r.killable(a, t, stay) {
-				o = append(o, simfs.Option{Cost: 1, What: killing(a)})
+				o = append(o, simfs.Option{Cost: 1, What: killing(i)})
 			}
 		}
 	}

@@ -30,13 +30,15 @@ type world struct {
 	removers int             // operations that may remove a job
 	byHand   []string        // what a person has done
 	made     map[uint64]bool // the inodes that a person has made
+	off      *breach         // the rule that is switched off; nil: none
 }
 
 // A jobProcess is the process of a job, which may outlive its pool.
 type jobProcess struct {
-	p     *simfs.Process
-	of    *actor
-	claim *Claim
+	p       *simfs.Process
+	of      *actor
+	claim   *Claim
+	escaped bool // its pool has killed it, and it lives on
 }
 
 // newWorld is a machine with a new spool, all of it durable.
@@ -59,7 +61,7 @@ func worldOf(d *simfs.Disk, boot string) *world {
 // clone is the same machine with all its processes killed.
 func (w *world) clone() *world {
 	c := worldOf(w.Disk.Clone(), w.boot)
-	c.started, c.told = w.started, maps.Clone(w.told)
+	c.started, c.told, c.off = w.started, maps.Clone(w.told), w.off
 	return c
 }
 
@@ -102,7 +104,9 @@ func (x *simSystem) rand(n int) string {
 
 func (x *simSystem) self() identity { return x.id }
 
-func (x *simSystem) groupAlive(pid int, _ uint64) bool { return x.w.groups[pid] }
+func (x *simSystem) groupAlive(pid int, _ uint64) bool {
+	return x.w.groups[pid] && !(x.w.off != nil && x.w.off.groups)
+}
 
 func (x *simSystem) startOf(pid int) uint64 { return uint64(pid) }
 
@@ -152,7 +156,7 @@ type actor struct {
 func (w *world) actor(name string) *actor {
 	a := &actor{w: w, p: w.Process(name)}
 	a.sys = w.system(a.p)
-	a.Spool = newSpool("/nowhere/spool", a.p, a.sys)
+	a.Spool = newSpool("/nowhere/spool", w.off.door(a.p), a.sys)
 	a.must(a.open(false))
 	return a
 }

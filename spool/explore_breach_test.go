@@ -1,0 +1,182 @@
+package spool
+
+import (
+	"bytes"
+	"os"
+	"strings"
+
+	"queuectl/spool/internal/fsys"
+	"queuectl/spool/internal/simfs"
+)
+
+// A breach is a rule of the protocol, switched off: a file system and a
+// machine on which what the rule asks for has no effect. The code above is the
+// product's own, and knows nothing of it.
+type breach struct {
+	replaces func(to string) bool        // a rename that must not replace does
+	grants   func(path string) bool      // a lock is granted whoever has it
+	believes func(op, path string) bool  // a look at a name after that operation says that it is the file that is held
+	links    bool                        // an id that is taken can be linked
+	reads    func(path string, b []byte) // changes what is read, in place
+	groups   bool                        // no process group lives
+	frees    bool                        // a lock is freed by whoever closes the file
+	hides    func(path string) bool      // such names are not there
+	lists    func(name string) bool      // names that listings leave out
+	keeps    func(path string) bool      // such names are not removed
+	counts   bool                        // no file has a second name
+	quiet    bool                        // nobody ever writes to a file
+}
+
+// door is the file system as a process sees it.
+func (b *breach) door(p *simfs.Process) fsys.FS {
+	if b == nil {
+		return p
+	}
+	return &breached{FS: p, b: b}
+}
+
+// inherit gives a process of the job the locked file.
+func (a *actor) inherit(c *Claim, child *simfs.Process) {
+	f := c.rec.lock
+	if x, ok := f.(*breachedFile); ok {
+		f = x.File
+	}
+	a.p.Inherit(f, child)
+}
+
+type breached struct {
+	fsys.FS
+	b    *breach
+	last string    // the last operation
+	held fsys.Info // what the last Stat has told
+}
+
+func (x *breached) Open(path string, flag int) (fsys.File, error) {
+	x.last = "open"
+	f, err := x.FS.Open(path, flag)
+	if err != nil {
+		return nil, err
+	}
+	return &breachedFile{f, x, path}, nil
+}
+
+func (x *breached) Lstat(path string) (fsys.Info, error) {
+	info, err := x.FS.Lstat(path)
+	switch {
+	case x.b.hides != nil && x.b.hides(path):
+		err = &os.PathError{Op: "lstat", Path: path, Err: os.ErrNotExist}
+	case x.b.believes != nil && x.b.believes(x.last, path):
+		info, err = x.held, nil
+	}
+	x.last = "lstat"
+	return info, err
+}
+
+func (x *breached) Link(from, to string) error {
+	err := x.FS.Link(from, to)
+	if x.b.links && exists(err) {
+		err = nil
+	}
+	return err
+}
+
+func (x *breached) RenameNoReplace(from, to string) error {
+	x.last = "rename"
+	if x.b.replaces != nil && x.b.replaces(to) {
+		return x.FS.Rename(from, to)
+	}
+	return x.FS.RenameNoReplace(from, to)
+}
+
+func (x *breached) Unlink(path string) error {
+	x.last = "unlink"
+	if x.b.keeps != nil && x.b.keeps(path) {
+		return nil
+	}
+	return x.FS.Unlink(path)
+}
+
+func (x *breached) List(path string, fn func(string) bool) error {
+	return x.FS.List(path, func(name string) bool {
+		return (x.b.lists != nil && x.b.lists(path+"/"+name)) || fn(name)
+	})
+}
+
+type breachedFile struct {
+	fsys.File
+	x    *breached
+	path string
+}
+
+func (f *breachedFile) Stat() (fsys.Info, error) {
+	info, err := f.File.Stat()
+	f.x.held, f.x.last = info, "stat"
+	if f.x.b.counts {
+		info.Nlink = 1
+	}
+	return info, err
+}
+
+func (f *breachedFile) TryLock() error {
+	err := f.File.TryLock()
+	f.x.last = "lock"
+	if held(err) && f.x.b.grants != nil && f.x.b.grants(f.path) {
+		return nil
+	}
+	return err
+}
+
+func (f *breachedFile) ReadAt(b []byte, off int64) (int, error) {
+	n, err := f.File.ReadAt(b, off)
+	if f.x.b.reads != nil {
+		f.x.b.reads(f.path, b[:n])
+	}
+	return n, err
+}
+
+func (f *breachedFile) WriteAt(b []byte, off int64) (int, error) {
+	f.x.last = "write"
+	return f.File.WriteAt(b, off)
+}
+
+func (f *breachedFile) NoWriter() (bool, error) {
+	none, err := f.File.NoWriter()
+	return none || f.x.b.quiet, err
+}
+
+func (f *breachedFile) Close() error {
+	if f.x.b.frees {
+		_ = f.File.Unlock()
+	}
+	return f.File.Close()
+}
+
+// below reports whether a path lies in one of the directories.
+func below(dirs ...string) func(path string) bool {
+	return func(path string) bool {
+		for _, d := range dirs {
+			if strings.HasPrefix(path, d+"/") {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// claimOfName makes all lines of a history be of the claim in the file's name.
+func claimOfName(path string, b []byte) {
+	n, ok := ParseName(baseName(path))
+	if !ok || n.Pool == "" {
+		return
+	}
+	for rest, member := b, []byte(`"claim":"`); ; {
+		i := bytes.Index(rest, member)
+		if i < 0 {
+			return
+		}
+		rest = rest[i+len(member):]
+		if end := bytes.IndexByte(rest, '"'); end == len(claimKey(n)) {
+			copy(rest, claimKey(n))
+		}
+	}
+}
