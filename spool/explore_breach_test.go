@@ -48,7 +48,7 @@ type breached struct {
 	fsys.FS
 	b    *breach
 	last string    // the last operation
-	held fsys.Info // what the last Stat has told
+	held fsys.Info // what the last Stat of a file has told
 }
 
 func (x *breached) Open(path string, flag int) (fsys.File, error) {
@@ -110,7 +110,10 @@ type breachedFile struct {
 
 func (f *breachedFile) Stat() (fsys.Info, error) {
 	info, err := f.File.Stat()
-	f.x.held, f.x.last = info, "stat"
+	if info.Mode.IsRegular() {
+		f.x.held = info
+	}
+	f.x.last = "stat"
 	if f.x.b.counts {
 		info.Nlink = 1
 	}

@@ -100,7 +100,7 @@ func (o *outcomes) tidy(excused []int, repair bool) {
 	o.v.must(err)
 	for _, inv := range violated(rep) {
 		if !slices.Contains(excused, inv) {
-			o.v.fail("when all has come to rest (repaired: %v):\n%s", repair, findings(rep))
+			o.fail("at rest it is not so that %s\n%s", Invariants[inv-1], findings(rep))
 		}
 	}
 }

@@ -74,6 +74,16 @@ func failIt(a *actor) error {
 	return err
 }
 
+// settleAfterChild waits for the job's process, and settles then.
+func settleAfterChild(a *actor) error {
+	for !a.w.children[0].p.Dead() {
+		if err := a.sys.sleep(ctx, time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return settleIt(a)
+}
+
 // killIt settles an attempt whose time is up, and whose process has escaped.
 func killIt(a *actor) error {
 	for i := range a.w.children {
@@ -183,8 +193,8 @@ func scenes() []scene {
 		{name: "recover + late settle", base: base(Pending), setup: cutOff, acts: acts(settleIt, recovering)},
 		{name: "replace + claim", base: edited(base(Pending)), setup: joined(1), acts: acts(func(a *actor) error { return a.ForceRecover(ctx, "job") }, work)},
 		{name: "retry of a dead job", base: base(Dead), setup: joined(1), acts: acts(retryIt, work)},
-		{name: "a child that outlives its pool, with the lock", base: base(Pending), setup: withChild(true), acts: acts(settleIt, recoverAndWork, childEnds)},
-		{name: "a child that outlives its pool, without the lock", base: base(Pending), setup: withChild(false), acts: acts(settleIt, recoverAndWork, childEnds)},
+		{name: "a child that outlives its pool, with the lock", base: base(Pending), setup: withChild(true), acts: acts(settleAfterChild, recoverAndWork, childEnds)},
+		{name: "a child that outlives its pool, without the lock", base: base(Pending), setup: withChild(false), acts: acts(settleAfterChild, recoverAndWork, childEnds)},
 		{name: "a child that escapes its kill", base: base(Pending), setup: withChild(true), acts: acts(killIt, work, childEnds)},
 	}
 }
