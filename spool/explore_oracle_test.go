@@ -51,7 +51,9 @@ func (o *outcomes) living() map[string]int {
 		}
 	}
 	for _, c := range o.children {
-		if !c.p.Dead() && (c.escaped || c.of.p.Dead()) {
+		// A limit: once a person has moved the file, only the lock protects it.
+		seen := c.locked || !o.did("processing/X")
+		if !c.p.Dead() && (c.escaped || c.of.p.Dead()) && seen {
 			n[c.claim.ID]++
 		}
 	}

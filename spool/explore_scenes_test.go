@@ -238,7 +238,7 @@ func withChild(lock bool) func(a []*actor) {
 			a[0].w.groups[pid] = true
 		}
 		a[1].join()
-		a[0].w.children = append(a[0].w.children, jobProcess{p: a[2].p, of: a[0], claim: c})
+		a[0].w.children = append(a[0].w.children, jobProcess{p: a[2].p, of: a[0], claim: c, locked: lock})
 	}
 }
 

@@ -38,6 +38,7 @@ type jobProcess struct {
 	p       *simfs.Process
 	of      *actor
 	claim   *Claim
+	locked  bool // it has the job's file open
 	escaped bool // its pool has killed it, and it lives on
 }
 
