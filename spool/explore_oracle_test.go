@@ -46,7 +46,7 @@ func (o *outcomes) own() (ids []string) {
 func (o *outcomes) living() map[string]int {
 	n := make(map[string]int)
 	for _, a := range o.actors {
-		if a.c != nil && a.c.rec.lock != nil && !a.p.Dead() {
+		if a.c != nil && a.c.rec.lock != nil && !a.p.Dead() && !a.cut {
 			n[a.c.ID]++
 		}
 	}

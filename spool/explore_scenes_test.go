@@ -2,9 +2,6 @@ package spool
 
 import (
 	"errors"
-	"os"
-	"strconv"
-	"testing"
 	"time"
 
 	"queuectl/spool/internal/simfs"
@@ -76,7 +73,7 @@ func failIt(a *actor) error {
 
 // settleAfterChild waits for the job's process, and settles then.
 func settleAfterChild(a *actor) error {
-	for !a.w.children[0].p.Dead() {
+	for !a.children()[0].p.Dead() {
 		if err := a.sys.sleep(ctx, time.Millisecond); err != nil {
 			return err
 		}
@@ -84,10 +81,19 @@ func settleAfterChild(a *actor) error {
 	return settleIt(a)
 }
 
+func (a *actor) children() (mine []*jobProcess) {
+	for i := range a.w.children {
+		if c := &a.w.children[i]; c.of == a {
+			mine = append(mine, c)
+		}
+	}
+	return mine
+}
+
 // killIt settles an attempt whose time is up, and whose process has escaped.
 func killIt(a *actor) error {
-	for i := range a.w.children {
-		a.w.children[i].escaped = true
+	for _, c := range a.children() {
+		c.escaped = true
 	}
 	_, err := a.ended().Settle(Result{Outcome: TimedOut, RetryAt: a.sys.now(), Killed: true})
 	return err
@@ -120,8 +126,8 @@ func pruneIt(a *actor) error {
 func base(st State) func(w *world) {
 	return func(w *world) {
 		w.do(func(a *actor) {
-			a.must(a.w.promised("base", nil))
 			inStateWith(a, st, withMark("base"))
+			a.must(a.w.promised("base", nil))
 		})
 	}
 }
@@ -220,6 +226,7 @@ func edited(base func(w *world)) func(w *world) {
 // cutOff is a worker on another host that runs a job and has lost its locks.
 func cutOff(a []*actor) {
 	a[0].sys.id.Host = "away"
+	a[0].cut = true
 	a[0].run("job")
 	a[0].must(a[0].c.rec.lock.Unlock())
 	a[0].must(a[0].pool.lock.Close())
@@ -258,42 +265,3 @@ func (sc scene) disturbed() scene {
 	sc.then = func(o *outcomes) { o.losers(anyOf...) }
 	return sc
 }
-
-func TestExplore(t *testing.T) {
-	for _, sc := range scenes() {
-		explore(t, sc.disturbed(), 1, 3)
-	}
-}
-
-// explore goes through all schedules of a scene, with so many disturbances in
-// the short form and in the long one.
-func explore(t *testing.T, sc scene, short, full int) {
-	t.Helper()
-	t.Run(sc.name, func(t *testing.T) {
-		t.Parallel()
-		start, x, bound := time.Now(), sc.exploration(), short
-		if long() {
-			bound = full
-		}
-		if n, err := strconv.Atoi(os.Getenv("QUEUECTL_DISTURBANCES")); err == nil {
-			bound = n
-		}
-		if err := x.all(bound); err != nil {
-			t.Fatalf("after %d schedules: %v", x.runs, err)
-		}
-		t.Logf("%d disturbances: %d schedules, %d states, %d ends, %v", bound, x.runs, len(x.seen), x.ends, time.Since(start).Round(time.Millisecond))
-	})
-}
-
-func races(t *testing.T, list ...scene) {
-	t.Helper()
-	for _, sc := range list {
-		if sc.want == nil {
-			sc.want = func(*outcomes) []int { return []int{1} }
-		}
-		explore(t, sc, max(1, sc.bound), 3)
-	}
-}
-
-// long switches the long forms of tests on.
-func long() bool { return os.Getenv("QUEUECTL_LONG") != "" }

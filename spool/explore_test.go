@@ -77,11 +77,14 @@ type exploration struct {
 	start  *world
 	seen   map[uint64]int // states, and how many disturbances were left there
 	judged map[uint64]bool
+	walks  bool // by lot: to the end, wherever others have been
 	// broken, where it is set, is told of every broken promise, and the
 	// exploration goes on.
 	broken func(r *run, err error)
 
-	runs, ends int // schedules begun, and different ends that were looked at
+	// Schedules begun, different ends that were looked at, and how often a
+	// process was killed and a file moved by hand.
+	runs, ends, kills, moves int
 }
 
 func (sc scene) exploration() *exploration {
@@ -102,11 +105,19 @@ func (x *exploration) all(bound int) error {
 	})
 }
 
+// walk tries one schedule by lot.
+func (x *exploration) walk(seed uint64) error {
+	x.walks = true
+	return failed(func() { x.once(simfs.Walk(seed, walkDisturbances, 12)) })
+}
+
+// walkDisturbances are as many as a walk may have: more than can be explored.
+const walkDisturbances = 10
+
 // once runs the scene along one path.
 func (x *exploration) once(way *simfs.Path) {
 	x.runs++
 	w := x.start.clone()
-	w.Apart()
 	r := &run{x: x, way: way, outcomes: &outcomes{world: w}, found: func() string { return "" }}
 	err := failed(r.begin)
 	if err == nil {
@@ -145,6 +156,7 @@ func (r *run) begin() {
 	if r.x.setup != nil {
 		r.x.setup(r.actors)
 	}
+	r.Apart()
 	r.Hook = func(st simfs.Step) { r.log = append(r.log, st) }
 	r.s = r.Scheduler(r.choose)
 	r.s.MaxTurns = 10_000
@@ -221,11 +233,13 @@ func (r *run) choose(t simfs.Turn) int {
 }
 
 func (r *run) kill(a *actor) {
+	r.x.kills++
 	r.log = append(r.log, "-- "+a.p.Name()+" is killed")
 	a.p.Kill()
 }
 
 func (r *run) move(h hand) {
+	r.x.moves++
 	p := h.what(r.world)
 	r.log = append(r.log, "-- by hand: "+h.name+", X being "+path.Base(p))
 	r.byHand = append(r.byHand, h.name)
@@ -247,7 +261,7 @@ func (r *run) stale(t simfs.Turn) bool {
 		return true
 	}
 	key, left := r.state(t), r.way.Left()
-	if before, ok := r.x.seen[key]; ok && before >= left {
+	if before, ok := r.x.seen[key]; ok && before >= left && !r.x.walks {
 		return true
 	}
 	r.x.seen[key] = left
@@ -280,7 +294,7 @@ func (r *run) options(t simfs.Turn, stay int) []simfs.Option {
 	if r.way.Left() == 0 {
 		return o
 	}
-	if r.x.kills {
+	if r.x.scene.kills {
 		for i, a := range r.actors {
 			if r.killable(a, t, stay) {
 				o = append(o, simfs.Option{Cost: 1, What: killing(i)})

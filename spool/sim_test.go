@@ -151,6 +151,7 @@ type actor struct {
 	sys  *simSystem
 	pool *Pool
 	c    *Claim
+	cut  bool // off, on another host: that it still runs its job cannot be known
 }
 
 // actor starts a process.

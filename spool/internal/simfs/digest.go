@@ -16,11 +16,11 @@ import (
 // Apart gives every process a clock of its own, which begins with the disk's
 // and goes on with its own steps only, and keeps traces. With one clock for
 // all, what each process writes would tell of every step of the others, and no
-// two runs would lead to one state. Set it before the processes start.
+// two runs would lead to one state.
 func (d *Disk) Apart() { d.apart = true }
 
-// Trace is a digest of all that the process has done and seen since it
-// started. It is kept where clocks are apart.
+// Trace is a digest of all that the process has done and seen since clocks are
+// apart.
 func (p *Process) Trace() uint64 { return p.trace }
 
 var seed = maphash.MakeSeed()

@@ -1,0 +1,143 @@
+package spool
+
+import (
+	"os"
+	"strconv"
+	"testing"
+	"time"
+)
+
+// How many disturbances there are at most, in the long form: of a scene, and
+// of two scenes at once. The short form has those of shortScene and shortPair.
+const (
+	fullScene, shortScene = 3, 1
+	fullPair, shortPair   = 2, 0
+)
+
+// TestExplore goes through all schedules of each scene.
+func TestExplore(t *testing.T) {
+	for _, sc := range scenes() {
+		explore(t, sc.disturbed(), shortScene, fullScene)
+	}
+}
+
+// TestExplorePairs goes through all schedules of each two scenes at once.
+func TestExplorePairs(t *testing.T) {
+	for _, sc := range pairs() {
+		explore(t, sc.disturbed(), shortPair, fullPair)
+	}
+}
+
+// TestExploreWalks takes random schedules with more disturbances than can be
+// explored, of scenes and pairs. QUEUECTL_SEED is where the first walk begins.
+func TestExploreWalks(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	if s, err := strconv.ParseUint(os.Getenv("QUEUECTL_SEED"), 10, 64); err == nil {
+		seed = s
+	}
+	walks := 1
+	if long() {
+		walks = 300
+	}
+	t.Logf("QUEUECTL_SEED=%d, %d walks of each, up to %d disturbances", seed, walks, walkDisturbances)
+	for _, sc := range append(scenes(), pairs()...) {
+		t.Run(sc.name, func(t *testing.T) {
+			t.Parallel()
+			x := sc.disturbed().exploration()
+			for i := range uint64(walks) {
+				if err := x.walk(seed + i); err != nil {
+					t.Fatalf("QUEUECTL_SEED=%d: %v", seed+i, err)
+				}
+			}
+		})
+	}
+}
+
+// pairs are all pairs of scenes that go together.
+func pairs() (all []scene) {
+	list := scenes()
+	for i, one := range list {
+		for _, two := range list[i:] {
+			sc := one.with(two)
+			if sc.possible() {
+				all = append(all, sc)
+			}
+		}
+	}
+	return all
+}
+
+// with is both scenes at once, about one job: what the second one needs is made
+// where it is not there already.
+func (sc scene) with(other scene) scene {
+	n := len(sc.acts)
+	return scene{
+		name: sc.name + " & " + other.name,
+		acts: append(sc.acts[:n:n], other.acts...),
+		base: func(w *world) {
+			if sc.base != nil {
+				sc.base(w)
+			}
+			if other.base != nil {
+				_ = failed(func() { other.base(w) })
+			}
+			w.Hook = nil
+		},
+		setup: func(a []*actor) {
+			if sc.setup != nil {
+				sc.setup(a[:n])
+			}
+			if other.setup != nil {
+				other.setup(a[n:])
+			}
+		},
+	}
+}
+
+// possible reports whether all that is before a scene can be: two scenes that
+// both have the only claim of the job cannot be played at once.
+func (sc scene) possible() bool {
+	return failed(func() {
+		w := newWorld()
+		sc.base(w)
+		r := &run{x: &exploration{scene: sc}, outcomes: &outcomes{world: w.clone()}}
+		r.begin()
+	}) == nil
+}
+
+// explore goes through all schedules of a scene, with so many disturbances in
+// the short form and in the long one. QUEUECTL_DISTURBANCES is another number.
+func explore(t *testing.T, sc scene, short, full int) {
+	t.Helper()
+	t.Run(sc.name, func(t *testing.T) {
+		t.Parallel()
+		start, x, bound := time.Now(), sc.exploration(), short
+		if long() {
+			bound = full
+		}
+		if n, err := strconv.Atoi(os.Getenv("QUEUECTL_DISTURBANCES")); err == nil {
+			bound = n
+		}
+		if err := x.all(bound); err != nil {
+			t.Fatalf("after %d schedules: %v", x.runs, err)
+		}
+		if bound > 0 && (sc.kills && x.kills == 0 || sc.hands != nil && x.moves == 0) {
+			t.Errorf("nothing was disturbed: %d kills, %d moves by hand", x.kills, x.moves)
+		}
+		t.Logf("%d disturbances: %d schedules (%d kills, %d moves by hand), %d states, %d ends, %v",
+			bound, x.runs, x.kills, x.moves, len(x.seen), x.ends, time.Since(start).Round(time.Millisecond))
+	})
+}
+
+func races(t *testing.T, list ...scene) {
+	t.Helper()
+	for _, sc := range list {
+		if sc.want == nil {
+			sc.want = func(*outcomes) []int { return []int{1} }
+		}
+		explore(t, sc, max(1, sc.bound), fullScene)
+	}
+}
+
+// long switches the long forms of tests on.
+func long() bool { return os.Getenv("QUEUECTL_LONG") != "" }
