@@ -52,7 +52,7 @@ func (o *outcomes) living() map[string]int {
 	}
 	for _, c := range o.children {
 		// A limit: once a person has moved the file, only the lock protects it.
-		seen := c.locked || !o.did("processing/X")
+		seen := (c.locked || !o.did("processing/X")) && !o.forced
 		if !c.p.Dead() && (c.escaped || c.of.p.Dead()) && seen {
 			n[c.claim.ID]++
 		}
@@ -193,11 +193,12 @@ func (w *world) marked() map[string][]string {
 // where its second name is, and none that was refused.
 func (o *outcomes) conserved() {
 	where := o.marked()
+	copies := 0
+	for _, h := range o.byHand {
+		copies += bit(strings.HasPrefix(h, "cp "))
+	}
 	for mark, there := range o.told {
-		n, most := len(where[mark]), 1
-		for _, h := range o.byHand {
-			most += bit(strings.HasPrefix(h, "cp "))
-		}
+		n, most := len(where[mark]), 1+copies
 		least := bit(there && !o.removed(mark))
 		if !there {
 			most = 0
@@ -207,7 +208,7 @@ func (o *outcomes) conserved() {
 		}
 	}
 	for mark, paths := range where {
-		if _, ok := o.told[mark]; !ok && len(paths) > 1 {
+		if _, ok := o.told[mark]; !ok && len(paths) > 1+copies {
 			o.fail("the job with the mark %q is at %q", mark, paths)
 		}
 		for _, p := range paths {

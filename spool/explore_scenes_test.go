@@ -99,6 +99,11 @@ func killIt(a *actor) error {
 	return err
 }
 
+func forceIt(a *actor) error {
+	a.w.forced = true
+	return a.ForceRecover(ctx, "job")
+}
+
 func recoverAndWork(a *actor) error { return errors.Join(recovering(a), work(a)) }
 
 func adopt(p string) func(a *actor) error {
@@ -164,10 +169,22 @@ func staged(stop func(simfs.Step) bool) func(w *world) {
 	return func(w *world) { w.doUntil(stop, func(a *actor) { _ = enqueueMarkedBatch(a) }) }
 }
 
+// runWaiting has a process run the job, which must be waiting.
+func (a *actor) runWaiting() {
+	a.waits()
+	a.run("job")
+}
+
+func (a *actor) waits() {
+	if st := a.state("job"); st != Pending && st != Failed {
+		a.fail("the job is %s", st)
+	}
+}
+
 func runningIn(list ...int) func(a []*actor) {
 	return func(a []*actor) {
 		for _, i := range list {
-			a[i].run("job")
+			a[i].runWaiting()
 		}
 	}
 }
@@ -197,7 +214,7 @@ func scenes() []scene {
 		{name: "release", base: base(Pending), setup: runningIn(0), acts: acts(func(a *actor) error { return a.ended().Release("stop", false) })},
 		{name: "recoverers", base: base(Processing), acts: acts(recovering, recovering)},
 		{name: "recover + late settle", base: base(Pending), setup: cutOff, acts: acts(settleIt, recovering)},
-		{name: "replace + claim", base: edited(base(Pending)), setup: joined(1), acts: acts(func(a *actor) error { return a.ForceRecover(ctx, "job") }, work)},
+		{name: "replace + claim", base: edited(base(Pending)), setup: joined(1), acts: acts(forceIt, work)},
 		{name: "retry of a dead job", base: base(Dead), setup: joined(1), acts: acts(retryIt, work)},
 		{name: "a child that outlives its pool, with the lock", base: base(Pending), setup: withChild(true), acts: acts(settleAfterChild, recoverAndWork, childEnds)},
 		{name: "a child that outlives its pool, without the lock", base: base(Pending), setup: withChild(false), acts: acts(settleAfterChild, recoverAndWork, childEnds)},
@@ -227,7 +244,7 @@ func edited(base func(w *world)) func(w *world) {
 func cutOff(a []*actor) {
 	a[0].sys.id.Host = "away"
 	a[0].cut = true
-	a[0].run("job")
+	a[0].runWaiting()
 	a[0].must(a[0].c.rec.lock.Unlock())
 	a[0].must(a[0].pool.lock.Close())
 }
@@ -236,6 +253,7 @@ func cutOff(a []*actor) {
 // either left its process group or closed the file that it inherited.
 func withChild(lock bool) func(a []*actor) {
 	return func(a []*actor) {
+		a[0].waits()
 		c := a[0].take("job")
 		pid := a[0].w.pids[a[2].p]
 		a[0].must(c.Started(pid))

@@ -28,6 +28,7 @@ type world struct {
 	told     map[string]bool
 	children []jobProcess
 	removers int             // operations that may remove a job
+	forced   bool            // a person wants a job run beside what it has left behind
 	byHand   []string        // what a person has done
 	made     map[uint64]bool // the inodes that a person has made
 	off      *breach         // the rule that is switched off; nil: none
