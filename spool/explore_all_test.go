@@ -23,7 +23,7 @@ func TestExplore(t *testing.T) {
 
 // TestExplorePairs goes through all schedules of each two scenes at once.
 func TestExplorePairs(t *testing.T) {
-	for _, sc := range pairs() {
+	for _, sc := range some(t, pairs()) {
 		explore(t, sc.disturbed(), shortPair, fullPair)
 	}
 }
@@ -31,16 +31,12 @@ func TestExplorePairs(t *testing.T) {
 // TestExploreWalks takes random schedules with more disturbances than can be
 // explored, of scenes and pairs. QUEUECTL_SEED is where the first walk begins.
 func TestExploreWalks(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	if s, err := strconv.ParseUint(os.Getenv("QUEUECTL_SEED"), 10, 64); err == nil {
-		seed = s
-	}
 	walks := 1
 	if long() {
 		walks = 300
 	}
 	t.Logf("QUEUECTL_SEED=%d, %d walks of each, up to %d disturbances", seed, walks, walkDisturbances)
-	for _, sc := range append(scenes(), pairs()...) {
+	for _, sc := range append(scenes(), some(t, pairs())...) {
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()
 			x := sc.disturbed().exploration()
@@ -51,6 +47,30 @@ func TestExploreWalks(t *testing.T) {
 			}
 		})
 	}
+}
+
+// seed is where walks begin, and which pairs the short form takes.
+var seed = func() uint64 {
+	if s, err := strconv.ParseUint(os.Getenv("QUEUECTL_SEED"), 10, 64); err == nil {
+		return s
+	}
+	return uint64(time.Now().UnixNano())
+}()
+
+// some are all pairs in the long form, and in the short form one in ten.
+func some(t *testing.T, all []scene) []scene {
+	t.Helper()
+	if long() {
+		return all
+	}
+	t.Logf("QUEUECTL_SEED=%d", seed)
+	var list []scene
+	for i, sc := range all {
+		if uint64(i)%10 == seed%10 {
+			list = append(list, sc)
+		}
+	}
+	return list
 }
 
 // pairs are all pairs of scenes that go together.
@@ -121,7 +141,7 @@ func explore(t *testing.T, sc scene, short, full int) {
 		if err := x.all(bound); err != nil {
 			t.Fatalf("after %d schedules: %v", x.runs, err)
 		}
-		if bound > 0 && (sc.kills && x.kills == 0 || sc.hands != nil && x.moves == 0) {
+		if bound > 0 && (sc.kills && x.kills == 0 || sc.hands != nil && x.moves == 0 && len(x.start.files()) > 0) {
 			t.Errorf("nothing was disturbed: %d kills, %d moves by hand", x.kills, x.moves)
 		}
 		t.Logf("%d disturbances: %d schedules (%d kills, %d moves by hand), %d states, %d ends, %v",

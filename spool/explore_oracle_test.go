@@ -213,7 +213,7 @@ func (o *outcomes) conserved() {
 		}
 		for _, p := range paths {
 			if st := stateOf(p); st != Completed && st != Dead {
-				o.fail("%s has not come to rest", p)
+				o.fail("a job has not come to rest\n%s", p)
 			}
 		}
 	}
@@ -253,7 +253,7 @@ func (o *outcomes) ranAtAll() {
 	}
 	for _, p := range o.placesIn(Dead) {
 		if n, _ := ParseName(baseName(p)); n.ID == "job" {
-			o.fail("%s was put back by hand, and did not run", p)
+			o.fail("a dead job was put back by hand, and did not run\n%s", p)
 		}
 	}
 }
