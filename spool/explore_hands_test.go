@@ -14,13 +14,13 @@ var hands = []hand{
 	mvTo("mv processing/X pending/", Processing, func(x string) string { return "pending/" + x }),
 	mvTo("mv processing/X pending/DUE-P-ID.json", Processing, func(x string) string { return "pending/" + unclaimed(x) }),
 	mvTo("mv pending/X processing/", Pending, func(x string) string { return "processing/" + x }),
-	{"cp completed/X pending/", first(Completed), func(w *world, p string) {
+	{name: "cp completed/X pending/", what: first(Completed), do: func(w *world, p string) {
 		to := "pending/" + path.Base(p)
 		w.must(w.Copy(p, to))
 		w.madeByHand(to)
 	}},
-	{"rm X", first(States...), func(w *world, p string) { w.must(w.Remove(p)) }},
-	{"sed -i X", first(Pending, Failed, Completed, Dead), func(w *world, p string) {
+	{name: "rm X", what: first(States...), do: func(w *world, p string) { w.must(w.Remove(p)) }},
+	{name: "sed -i X", what: first(Pending, Failed, Completed, Dead), do: func(w *world, p string) {
 		b, err := w.Read(p)
 		w.must(err)
 		w.must(w.Write("edited", []byte(strings.Replace(string(b), `"true"`, `"echo edited"`, 1))))
@@ -31,13 +31,13 @@ var hands = []hand{
 
 // mvTo is mv -n.
 func mvTo(name string, from State, to func(x string) string) hand {
-	return hand{name, func(w *world) string {
+	return hand{name: name, dirs: []State{from, stateOf(to("x"))}, what: func(w *world) string {
 		p := first(from)(w)
 		if p == "" || w.there(to(path.Base(p))) {
 			return ""
 		}
 		return p
-	}, func(w *world, p string) { w.must(w.Rename(p, to(path.Base(p)))) }}
+	}, do: func(w *world, p string) { w.must(w.Rename(p, to(path.Base(p)))) }}
 }
 
 // first finds the first file of a job in some states.
@@ -56,7 +56,10 @@ func first(in ...State) func(w *world) string {
 
 // unclaimed is the name under which a claimed job has waited.
 func unclaimed(name string) string {
-	n, _ := ParseName(name)
+	n, ok := ParseName(name)
+	if !ok {
+		return name
+	}
 	n.Pool, n.Claim = "", 0
 	return n.String()
 }

@@ -203,6 +203,7 @@ type (
 	hand    struct {
 		name string
 		what func(w *world) string // the path of what it is done to; "" where there is none
+		dirs []State               // all that it touches are names in these; nil: it touches more
 		do   func(w *world, p string)
 	}
 )
@@ -301,10 +302,7 @@ func (r *run) options(t simfs.Turn, stay int) []simfs.Option {
 			}
 		}
 	}
-	if stay < 0 || touchesNames(t.Next[stay]) {
-		o = append(o, r.handsNow()...)
-	}
-	return o
+	return append(o, r.handsNow(func(h hand) bool { return stay < 0 || h.matters(t.Next[stay], r.way.Left() == 1) })...)
 }
 
 func bit(b bool) int {
@@ -357,14 +355,26 @@ func onlySyncs(op string) bool {
 	return false
 }
 
-// touchesNames reports whether a step has to do with names that a person moves.
-func touchesNames(s simfs.Step) bool {
+// matters reports whether it makes a difference that something is done by hand
+// before this step and not after it. Where something else may follow, which
+// what is done now may make possible, it may.
+func (h hand) matters(s simfs.Step, last bool) bool {
+	dirs := h.dirs
+	if !last {
+		dirs = nil
+	}
 	switch s.Op {
-	case "wake", "close", "unlock", "sync", "syncdir", "syncfs", "read", "nowriter", "space", "lock":
+	case "open", "lstat", "link", "rename", "renamenoreplace", "unlink", "list":
+	case "stat", "write", "truncate", "mkdir": // no names of files matter
+		if dirs != nil {
+			return false
+		}
+	default:
 		return false
 	}
 	for _, p := range []string{s.Path, s.Path2} {
-		if p != "" && (isState(stateOf(p)) || stateOf(p) == "ids") {
+		st := stateOf(p)
+		if slices.Contains(dirs, st) || (dirs == nil && (isState(st) || st == "ids")) {
 			return true
 		}
 	}
@@ -372,9 +382,9 @@ func touchesNames(s simfs.Step) bool {
 }
 
 // handsNow are what a person can do now.
-func (r *run) handsNow() (o []simfs.Option) {
+func (r *run) handsNow(matters func(hand) bool) (o []simfs.Option) {
 	for _, h := range r.x.hands {
-		if h.what(r.world) != "" {
+		if matters(h) && h.what(r.world) != "" {
 			o = append(o, simfs.Option{Cost: 1, What: h})
 		}
 	}
@@ -387,7 +397,7 @@ func (r *run) atRest() {
 		o := r.way.Choose("rest", func() []simfs.Option {
 			o := []simfs.Option{{What: nil}}
 			if r.way.Left() > 0 {
-				o = append(o, r.handsNow()...)
+				o = append(o, r.handsNow(func(hand) bool { return true })...)
 			}
 			return o
 		})
