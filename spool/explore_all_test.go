@@ -7,11 +7,13 @@ import (
 	"time"
 )
 
-// How many disturbances there are at most, in the long form: of a scene, and
-// of two scenes at once. The short form has those of shortScene and shortPair.
+// How many disturbances there are at most, in the long form: of a scene, of two
+// scenes at once (no moves by hand are among them), and of two scenes at once
+// with moves by hand. The short form has those of shortScene and shortPair.
 const (
 	fullScene, shortScene = 3, 1
 	fullPair, shortPair   = 2, 0
+	fullPairByHand        = 1
 )
 
 // TestExplore goes through all schedules of each scene.
@@ -24,7 +26,14 @@ func TestExplore(t *testing.T) {
 // TestExplorePairs goes through all schedules of each two scenes at once.
 func TestExplorePairs(t *testing.T) {
 	for _, sc := range some(t, pairs()) {
-		explore(t, sc.disturbed(), shortPair, fullPair)
+		sc = sc.disturbed()
+		if long() {
+			byHand := sc
+			byHand.name += ", and by hand"
+			explore(t, byHand, fullPairByHand, fullPairByHand)
+		}
+		sc.hands = nil
+		explore(t, sc, shortPair, fullPair)
 	}
 }
 
