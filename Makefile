@@ -90,6 +90,10 @@ SOAKJOBS    ?= 1000000
 soak: ## send SOAKJOBS (1000000) jobs through pools that are killed at random
 	QUEUECTL_LONG=1 QUEUECTL_SOAK_JOBS=$(SOAKJOBS) $(GO) test ./cmd/queuectl -run '^TestSoak$$' -v -count 1 -timeout 6h
 
+.PHONY: explore
+explore: ## all schedules of scenes and pairs of scenes within the stated bounds, and random walks (hours)
+	QUEUECTL_LONG=1 $(GO) test ./spool -run '^(TestExplore|TestRace)' -v -count 1 -timeout 0
+
 .PHONY: crash
 crash: ## make every system call of every change of state the last one, or fail (strace)
 	QUEUECTL_LONG=1 $(GO) test ./cmd/queuectl -run '^TestCrash$$' -v -count 1 -timeout 6h
