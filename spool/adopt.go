@@ -260,7 +260,10 @@ func (s *Spool) adoptedBirth(p string, info fsys.Info, dec *decoded, id string) 
 		if known := dropperOf(dec.history); known != nil {
 			line.UID = known // the copy is ours, and the job still theirs
 		}
-		return s.birthAt(dec, n, p, s.sys.now(), line)
+		if stateOf(p) != Processing { // moved out of there by hand
+			n.Pool, n.Claim = "", 0
+		}
+		return s.birthAt(dec, n, path.Dir(p)+"/"+n.String(), s.sys.now(), line)
 	}
 	return s.newBirth(dec, id, s.sys.now(), line)
 }

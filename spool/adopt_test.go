@@ -173,6 +173,23 @@ func TestAdoptACopy(t *testing.T) {
 	}
 }
 
+// A running job of a copied tree that a person moves to pending/ keeps its
+// place there, and not the name of a claim.
+func TestAdoptACopyOfARunningJob(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	b.enqueue("x")
+	c := b.claim(p, "x")
+	b.cp(c.Path(), "x.tmp")
+	running := path.Base(c.Path())
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
+	must(t, b.Delete(ctx, "x"))
+	b.mv("x.tmp", "pending/"+running)
+	b.adopt("pending/"+running, "x")
+	b.wantState("x", Pending)
+	b.clean()
+}
+
 // A drop is never run half-written: not while anybody has it open for
 // writing, and not before it is whole.
 func TestSlowWriter(t *testing.T) {
