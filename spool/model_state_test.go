@@ -82,8 +82,12 @@ const (
 	copied  = "copy"
 )
 
-// modelRetries is the default of max_retries.
-const modelRetries = 3
+// What the documents say: the default of max_retries, and how many deaths of
+// its worker in a row bury a job.
+const (
+	modelRetries = 3
+	modelDeaths  = 3
+)
 
 type model struct {
 	t       *rapid.T
@@ -195,7 +199,7 @@ func (m *model) notDue(j *modelJob) bool {
 // for moved to find.
 func (m *model) tookOver(j *modelJob) {
 	st := Pending
-	if j.deaths+1 >= chargedDeaths || j.attempts+1 > modelRetries {
+	if j.deaths+1 >= modelDeaths || j.attempts+1 > modelRetries {
 		st = Dead
 	}
 	j.end(WorkerDied, st)

@@ -306,7 +306,17 @@ func (m *model) pause(*rapid.T) {
 
 // crash kills a process and starts another one.
 func (m *model) crash(t *rapid.T) {
-	i := rapid.IntRange(0, len(m.procs)-1).Draw(t, "process")
+	m.kill(rapid.IntRange(0, len(m.procs)-1).Draw(t, "process"))
+}
+
+// die kills who runs a job, which another process takes over.
+func (m *model) die(t *rapid.T) {
+	j := m.pick(t, func(j *modelJob) bool { return j.holder != nil })
+	m.kill(slices.Index(m.procs, j.holder))
+	m.recover(t)
+}
+
+func (m *model) kill(i int) {
 	p := m.procs[i]
 	if p.single != nil {
 		m.stale = append(m.stale, p.single.path)

@@ -82,6 +82,7 @@ func play(t *rapid.T, mach machine) {
 		"drop":         m.drop,
 		"pause":        m.pause,
 		"crash":        m.crash,
+		"die":          m.die,
 		"recover":      m.recover,
 		"clock":        m.clock,
 	})
