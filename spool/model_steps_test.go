@@ -43,6 +43,10 @@ func (m *model) claim(t *rapid.T) {
 	if m.paused {
 		t.Skip("paused: a pool claims nothing")
 	}
+	m.claimBy(p, j)
+}
+
+func (m *model) claimBy(p *modelProcess, j *modelJob) {
 	c, err := p.pool.Claim(j.path)
 	switch {
 	case !j.own:
@@ -54,7 +58,7 @@ func (m *model) claim(t *rapid.T) {
 	default:
 		m.want(err, nil, "claim of %s", j.path)
 		if c.Attempt != j.attempts+1 {
-			t.Fatalf("attempt %d of %q; want %d", c.Attempt, j.id, j.attempts+1)
+			m.t.Fatalf("attempt %d of %q; want %d", c.Attempt, j.id, j.attempts+1)
 		}
 		j.holder, j.claim, j.fresh, j.lines = p, c, false, append(j.lines, "open")
 		m.moved(j, Processing)
@@ -309,11 +313,20 @@ func (m *model) crash(t *rapid.T) {
 	m.kill(rapid.IntRange(0, len(m.procs)-1).Draw(t, "process"))
 }
 
-// die kills who runs a job, which another process takes over.
+// die kills who runs a job, which another process takes over, up to as often
+// as buries it.
 func (m *model) die(t *rapid.T) {
 	j := m.pick(t, func(j *modelJob) bool { return j.holder != nil })
-	m.kill(slices.Index(m.procs, j.holder))
-	m.recover(t)
+	for range rapid.IntRange(1, modelDeaths).Draw(t, "times") {
+		m.kill(slices.Index(m.procs, j.holder))
+		m.recover(t)
+		if j.state() != Pending || !j.proper() || m.paused {
+			return
+		}
+		if m.claimBy(m.proc(t), j); j.holder == nil {
+			return
+		}
+	}
 }
 
 func (m *model) kill(i int) {
