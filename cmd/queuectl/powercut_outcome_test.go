@@ -39,9 +39,11 @@ func TestPowerCutOutcome(t *testing.T) {
 				at := min(cuts-n, 20)
 				sum.add(outcomeRound(t, outer, k.mkfs, k.mount, k.size, outcomeKept, at))
 				n += at
+				if n < cuts {
+					t.Logf("after %d cuts: %v", n, sum) // minutes may pass between
+				}
 			}
-			t.Logf("%d cuts, %d acknowledged jobs and %d acknowledged completions looked for, %d jobs not run, %d run twice, %d completions run again, %d last lines mended",
-				cuts, sum.jobs, sum.ended, len(sum.missing), len(sum.doubled), len(sum.again), sum.torn)
+			t.Logf("%d cuts, %v", cuts, sum)
 			if sum.jobs == 0 || sum.ended == 0 {
 				t.Error("nothing was acknowledged before a cut")
 			}
@@ -82,6 +84,11 @@ func (o *outcomes) add(more outcomes) {
 	o.missing = append(o.missing, more.missing...)
 	o.doubled = append(o.doubled, more.doubled...)
 	o.again = append(o.again, more.again...)
+}
+
+func (o outcomes) String() string {
+	return fmt.Sprintf("%d acknowledged jobs and %d acknowledged completions looked for, %d jobs not run, %d run twice, %d completions run again, %d last lines mended",
+		o.jobs, o.ended, len(o.missing), len(o.doubled), len(o.again), o.torn)
 }
 
 // An outcomeCut is a snapshot, and which jobs had ended before it.
