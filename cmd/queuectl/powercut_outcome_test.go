@@ -47,8 +47,8 @@ func TestPowerCutOutcome(t *testing.T) {
 			if sum.jobs == 0 || sum.ended == 0 {
 				t.Error("nothing was acknowledged before a cut")
 			}
-			if len(sum.missing)+len(sum.doubled)+len(sum.again) > 0 {
-				t.Errorf("not run: %q\nrun twice: %q\nrun again: %q", sum.missing, sum.doubled, sum.again)
+			if len(sum.missing)+len(sum.doubled)+len(sum.again)+len(sum.torn) > 0 {
+				t.Errorf("not run: %q\nrun twice: %q\nrun again: %q\nrecord torn: %q", sum.missing, sum.doubled, sum.again, sum.torn)
 			}
 		})
 	}
@@ -60,7 +60,7 @@ func TestPowerCutOutcomeCanRunAgain(t *testing.T) {
 	outer := reflinkDisk(t)
 	k := cutKinds[0]
 	for range 20 {
-		sum := outcomeRound(t, outer, k.mkfs, k.mount, k.size, outcomeAtRisk, 1)
+		sum := outcomeRound(t, outer, k.mkfs, k.mount, k.size, outcomeAtRisk, 4)
 		if len(sum.missing)+len(sum.doubled) > 0 {
 			t.Fatalf("not run: %q\nrun twice: %q", sum.missing, sum.doubled)
 		}
@@ -73,22 +73,25 @@ func TestPowerCutOutcomeCanRunAgain(t *testing.T) {
 }
 
 // outcomes are how many acknowledged jobs and completions were looked for, and
-// which were not as promised; and how many files check had to mend.
+// how many last lines check had to mend; and which jobs were not as promised:
+// not run, run twice, run again, or completed with a record that is cut off or
+// has gone.
 type outcomes struct {
-	jobs, ended, torn       int
-	missing, doubled, again []string
+	jobs, ended, mended           int
+	missing, doubled, again, torn []string
 }
 
 func (o *outcomes) add(more outcomes) {
-	o.jobs, o.ended, o.torn = o.jobs+more.jobs, o.ended+more.ended, o.torn+more.torn
+	o.jobs, o.ended, o.mended = o.jobs+more.jobs, o.ended+more.ended, o.mended+more.mended
+	o.torn = append(o.torn, more.torn...)
 	o.missing = append(o.missing, more.missing...)
 	o.doubled = append(o.doubled, more.doubled...)
 	o.again = append(o.again, more.again...)
 }
 
 func (o outcomes) String() string {
-	return fmt.Sprintf("%d acknowledged jobs and %d acknowledged completions looked for, %d jobs not run, %d run twice, %d completions run again, %d last lines mended",
-		o.jobs, o.ended, len(o.missing), len(o.doubled), len(o.again), o.torn)
+	return fmt.Sprintf("%d acknowledged jobs and %d acknowledged completions looked for, %d jobs not run, %d run twice, %d completions run again, %d with a record torn; %d last lines mended",
+		o.jobs, o.ended, len(o.missing), len(o.doubled), len(o.again), len(o.torn), o.mended)
 }
 
 // An outcomeCut is a snapshot, and which jobs had ended before it.
@@ -123,7 +126,7 @@ func outcomeRound(t *testing.T, outer string, mkfs []string, options string, siz
 	for i := range n {
 		b.till("some jobs have ended", func() bool { return len(acknowledged(t, s)) >= 5 })
 		time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond)
-		ended, known := acknowledged(t, s), e.known() // in this order: what has ended is known
+		ended, known := acknowledged(t, s), e.known()
 		c := outcomeCut{snapshot{filepath.Join(dir, fmt.Sprint("cut", i)), known}, ended}
 		clone(t, filepath.Join(dir, "image"), c.image)
 		cuts = append(cuts, c)
@@ -189,7 +192,12 @@ func (c *outcomeCut) runOn(t *testing.T, dir, options string) outcomes {
 	b.start("--count", "2", "--drain").wait()
 	o := c.account(t, b)
 	if out, _, status := b.try("check"); status != exitDone {
-		o.torn += strings.Count(out, lastWriteCut)
+		o.mended = strings.Count(out, lastWriteCut)
+		for _, id := range c.ended {
+			if strings.Contains(out, "-"+id+".json  "+lastWriteCut) {
+				o.torn = append(o.torn, id)
+			}
+		}
 		b.q("check", "--repair")
 		b.q("check")
 	}
@@ -214,19 +222,24 @@ func (c *outcomeCut) account(t *testing.T, b *bench) outcomes {
 			o.doubled = append(o.doubled, id)
 		}
 	}
-	for _, id := range c.ended {
-		if ran[id] > 0 {
-			o.again = append(o.again, id)
-		}
-	}
 	files, err := filepath.Glob(b.spool + "/completed/*.json")
 	if err != nil {
 		t.Fatal(err)
 	}
+	completed := func(id string) bool {
+		return slices.ContainsFunc(files, func(path string) bool { return strings.HasSuffix(path, "-"+id+".json") })
+	}
 	for id := range c.acked {
-		in := func(path string) bool { return strings.HasSuffix(path, "-"+id+".json") }
-		if !slices.ContainsFunc(files, in) {
+		if !completed(id) {
 			o.missing = append(o.missing, id)
+		}
+	}
+	for _, id := range c.ended {
+		switch {
+		case ran[id] > 0:
+			o.again = append(o.again, id)
+		case !completed(id): // also where its enqueuer had not returned yet
+			o.torn = append(o.torn, id)
 		}
 	}
 	return o
