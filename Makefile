@@ -104,7 +104,11 @@ events: ## lose events: 200,000 files at once, inotify's limits, FUSE, unmounts
 
 .PHONY: powercut
 powercut: ## cut the power of ext4, xfs and btrfs 200 times each (root)
-	QUEUECTL_LONG=1 $(GO) test ./cmd/queuectl -run '^TestPowerCut' -v -count 1 -timeout 2h
+	QUEUECTL_LONG=1 $(GO) test ./cmd/queuectl -run '^(TestPowerCut|TestNames)' -v -count 1 -timeout 6h
+
+.PHONY: model
+model: ## compare the spool with a model of it after every step, in memory and on disk, for long
+	QUEUECTL_LONG=1 $(GO) test ./spool -run '^TestModel' -v -count 1 -timeout 2h
 
 .PHONY: bench
 bench: ## run the benchmarks, BENCHTIME (1s) each
