@@ -52,8 +52,16 @@ type breached struct {
 }
 
 func (x *breached) Open(path string, flag int) (fsys.File, error) {
+	return x.open(x.FS.Open, path, flag)
+}
+
+func (x *breached) OpenPlain(path string, flag int) (fsys.File, error) {
+	return x.open(x.FS.OpenPlain, path, flag)
+}
+
+func (x *breached) open(open func(string, int) (fsys.File, error), path string, flag int) (fsys.File, error) {
 	x.last = "open"
-	f, err := x.FS.Open(path, flag)
+	f, err := open(path, flag)
 	if err != nil {
 		return nil, err
 	}
@@ -110,7 +118,7 @@ type breachedFile struct {
 
 func (f *breachedFile) Stat() (fsys.Info, error) {
 	info, err := f.File.Stat()
-	if info.Mode.IsRegular() {
+	if info.Mode.IsRegular() && f.path != configFile {
 		f.x.held = info
 	}
 	f.x.last = "stat"

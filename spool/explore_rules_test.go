@@ -37,6 +37,8 @@ func protocolRules() []protocolRule {
 		{"a name in processing/ without a claim is a dead pool's", breach{lists: unclaimedName}, known["claimers"]},
 		{"who settles looks for a request to cancel", breach{hides: cancels}, settleAndCancel},
 		{"who retries removes the request to cancel", breach{keeps: cancels}, retryAfterCancel},
+		{"a staging is rolled only under its lock", breach{grants: below("tmp")}, known["enqueuers of one id"]},
+		{"who settles looks whether the job is still where the claim has put it", breach{believes: claimedName}, known["settle"]},
 		{"another host's job is given a new file", breach{reads: asIfHere}, known["recover + late settle"]},
 	}
 }
@@ -45,6 +47,12 @@ func protocolRules() []protocolRule {
 func unclaimedName(p string) bool {
 	n, ok := ParseName(path.Base(p))
 	return ok && stateOf(p) == Processing && n.Pool == ""
+}
+
+// claimedName is a name in processing/ that a claim has given.
+func claimedName(_, p string) bool {
+	n, ok := ParseName(path.Base(p))
+	return ok && stateOf(p) == Processing && n.Pool != ""
 }
 
 // asIfHere reads pools' files as if all pools ran on one host.
