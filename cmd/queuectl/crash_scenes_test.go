@@ -143,7 +143,7 @@ var crashScenes = []crashScene{
 	},
 	{
 		name:  "roll back",
-		setup: dieAt("linkat", 4, "tmp/????????????"),
+		setup: dieAt("linkat", 3, "tmp/????????????"),
 		args:  []string{"recover"},
 		after: func(c *crashed) {
 			for _, id := range []string{"A", "B", "C"} {
