@@ -60,6 +60,9 @@ func (m *model) claimBy(p *modelProcess, j *modelJob) {
 		if c.Attempt != j.attempts+1 {
 			m.t.Fatalf("attempt %d of %q; want %d", c.Attempt, j.id, j.attempts+1)
 		}
+		if n := len(j.lines); n > 0 && j.lines[n-1] == "open" {
+			j.deaths = 0 // a person has moved it away from its attempt: the row of deaths is broken
+		}
 		j.holder, j.claim, j.fresh, j.lines = p, c, false, append(j.lines, "open")
 		m.moved(j, Processing)
 	}
