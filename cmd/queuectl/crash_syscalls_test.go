@@ -188,6 +188,7 @@ func (r *crashRun) disturb(t *testing.T, f fault) (hit bool) {
 		c.where = c.log.hits(f, c.spool)
 		r.runs++
 		if hit = len(c.where) > 0; !hit || c.foreign() {
+			c.takeOver()
 			return // the spool alone is checked, by the end of the bench
 		}
 		r.hits[f.what]++
