@@ -58,10 +58,14 @@ func TestExploreWalks(t *testing.T) {
 	}
 }
 
-// seed is where walks begin, and which pairs the short form takes.
+// seed is where walks begin, and which pairs the short form takes: always the
+// same, so that a change is to blame where it fails. The long form draws one.
 var seed = func() uint64 {
 	if s, err := strconv.ParseUint(os.Getenv("QUEUECTL_SEED"), 10, 64); err == nil {
 		return s
+	}
+	if !long() {
+		return 1
 	}
 	return uint64(time.Now().UnixNano())
 }()
