@@ -167,24 +167,6 @@ func (c *Claim) Started(pid int) error {
 	return c.rec.complete(Entry{PID: pid, PIDStart: c.pool.s.sys.startOf(pid)})
 }
 
-// OpenLog opens the job's log to append to it; it is made when missing.
-func (c *Claim) OpenLog() (*os.File, error) {
-	s := c.pool.s
-	f, err := s.openLog(c.ID)
-	if err != nil {
-		return nil, err
-	}
-	return f.OS(), nil
-}
-
-// DropEmptyLog removes the job's log if nothing was printed into it.
-func (c *Claim) DropEmptyLog() {
-	s := c.pool.s
-	if info, err := s.fs.Lstat(logPath(c.ID)); err == nil && info.Size == 0 {
-		_ = s.fs.Unlink(logPath(c.ID))
-	}
-}
-
 // A Result is how an attempt ended.
 type Result struct {
 	Outcome Outcome

@@ -444,6 +444,9 @@ func (b *bench) refuse(p string, why string) string {
 // Locks that a child has inherited stay.
 func (b *bench) kill(p *Pool) {
 	_ = p.lock.Close()
+	if p.spares.in != nil {
+		p.spares.in.leave()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, c := range p.held {

@@ -4,6 +4,8 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"strconv"
+	"sync"
 
 	"queuectl/spool/internal/fsys"
 )
@@ -99,4 +101,133 @@ func (s *Spool) appendLog(id, text string) error {
 	defer f.Close()
 	_, err = f.Write([]byte(text))
 	return err
+}
+
+// OpenLog opens the job's log to append to it; it is made when missing.
+func (c *Claim) OpenLog() (*os.File, error) {
+	s := c.pool.s
+	c.pool.spares.use(s, logPath(c.ID))
+	f, err := s.openLog(c.ID)
+	if err != nil {
+		return nil, err
+	}
+	return f.OS(), nil
+}
+
+// DropEmptyLog takes the job's log away if nothing was printed into it.
+func (c *Claim) DropEmptyLog() {
+	s := c.pool.s
+	p := logPath(c.ID)
+	if info, err := s.fs.Lstat(p); err == nil && info.Size == 0 && !c.pool.spares.keep(s, p) {
+		_ = s.fs.Unlink(p)
+	}
+}
+
+// spareLogs are empty logs, each of which becomes the log of another job. A
+// command writes straight into its log, so there has to be one, and most
+// print nothing. To create and remove a file for each is slow on ext4, which
+// does not use an inode again for a minute after it was freed, and looks at
+// all of those anew for each file that it creates.
+//
+// They lie in a staging directory: who finds it without its pool removes it.
+type spareLogs struct {
+	mu    sync.Mutex
+	max   int
+	in    *staging
+	n     int      // names given so far
+	paths []string // of those that are free
+}
+
+const spareLog = "log-"
+
+// use gives a log that is missing a spare file. Where there is none, or the
+// log is there already, nothing is done.
+func (l *spareLogs) use(s *Spool, log string) {
+	l.mu.Lock()
+	n := len(l.paths)
+	if n == 0 {
+		l.mu.Unlock()
+		return
+	}
+	spare := l.paths[n-1]
+	l.paths = l.paths[:n-1]
+	l.mu.Unlock()
+	err := s.fs.RenameNoReplace(spare, log)
+	if notExist(err) {
+		if _, err = s.madeDir(path.Dir(log)); err == nil {
+			err = s.fs.RenameNoReplace(spare, log)
+		}
+	}
+	if err != nil && !notExist(err) {
+		l.add(spare)
+	}
+}
+
+func (l *spareLogs) add(spare string) {
+	l.mu.Lock()
+	l.paths = append(l.paths, spare)
+	l.mu.Unlock()
+}
+
+// keep puts an empty log aside and reports whether it is gone. A log that
+// somebody else still has open is not used again.
+func (l *spareLogs) keep(s *Spool, log string) bool {
+	spare := l.name(s)
+	if spare == "" || s.fs.RenameNoReplace(log, spare) != nil {
+		return false
+	}
+	sole, size := s.soleUser(spare)
+	switch {
+	case sole && size == 0:
+		l.add(spare)
+	case size > 0: // written since
+		_ = s.fs.RenameNoReplace(spare, log)
+	default:
+		_ = s.fs.Unlink(spare)
+	}
+	return true
+}
+
+// name is the path of a new spare log; "" where there are enough.
+func (l *spareLogs) name(s *Spool) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.paths) >= l.max {
+		return ""
+	}
+	if l.in == nil {
+		g, err := s.stage()
+		if err != nil {
+			return ""
+		}
+		l.in = g
+	}
+	l.n++
+	return l.in.path + "/" + spareLog + strconv.Itoa(l.n)
+}
+
+// close removes them all.
+func (l *spareLogs) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.in != nil {
+		_ = l.in.finish()
+	}
+	l.in, l.paths, l.max = nil, nil, 0
+}
+
+// soleUser reports whether it is certain that no other process has a file
+// open, and the file's size.
+func (s *Spool) soleUser(path string) (sole bool, size int64) {
+	f, err := s.fs.Open(path, os.O_RDONLY)
+	if err != nil {
+		return false, 0
+	}
+	defer f.Close()
+	sole, err = f.Sole()
+	info, statErr := f.Stat()
+	if err != nil || statErr != nil {
+		return false, info.Size
+	}
+	return sole, info.Size
 }

@@ -34,6 +34,7 @@ type Pool struct {
 	slots int
 
 	accept func(*Job) error
+	spares spareLogs
 
 	mu       sync.Mutex
 	claims   uint64            // claims so far: no two ever have one name
@@ -52,7 +53,7 @@ func (s *Spool) Join(slots int) (*Pool, error) {
 	}
 	for {
 		id := s.sys.self()
-		p := &Pool{s: s, slots: slots, held: make(map[string]*Claim)}
+		p := &Pool{s: s, slots: slots, held: make(map[string]*Claim), spares: spareLogs{max: slots}}
 		p.name = fmt.Sprintf("%s-%d-%s", id.Host, id.PID, s.sys.rand(6))
 		p.file = poolFile{Name: p.name, identity: id, Slots: slots, StartedAt: s.sys.now()}
 		err := p.join()
@@ -129,6 +130,7 @@ func (p *Pool) Stopping() error {
 // Leave ends the pool. Its file stays while a name in processing/ carries it.
 func (p *Pool) Leave() error {
 	defer p.lock.Close()
+	p.spares.close()
 	_ = p.s.fs.Unlink("control/" + p.name + stopSuffix)
 	_ = p.s.fs.Unlink(problemsPath(p.name))
 	return p.s.dropPoolFile(p.name)

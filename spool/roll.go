@@ -114,6 +114,7 @@ const (
 	stagedSecond                   // new/ids/ID.json
 	stagedNew                      // new/STATE/NAME
 	stagedTaken                    // STATE/NAME
+	stagedLog                      // log-N
 	stagedOther                    // nothing of ours
 )
 
@@ -123,6 +124,9 @@ func kindOf(p string) stagedKind {
 	case !below:
 		if n, ok := ParseName(p); ok && n.Pool == "" {
 			return stagedJob
+		}
+		if strings.HasPrefix(p, spareLog) {
+			return stagedLog
 		}
 		return stagedOther
 	case top == "new" && strings.HasPrefix(rest, "ids/"):
@@ -177,7 +181,7 @@ func (s *Spool) forward(kind stagedKind, dir, f string) error {
 // rollBack: what was promised to nobody goes, and what was taken goes back to
 // the directory and name that it came from.
 func (s *Spool) rollBack(dir string, files []string) error {
-	for _, kind := range []stagedKind{stagedJob, stagedSecond, stagedNew, stagedTaken} {
+	for _, kind := range []stagedKind{stagedJob, stagedSecond, stagedNew, stagedTaken, stagedLog} {
 		for _, f := range files {
 			if kindOf(f) != kind {
 				continue

@@ -17,6 +17,7 @@ import (
 //	tmp/RAND/STATE/NAME         a file taken from STATE/NAME, goes back there until the commit
 //	tmp/RAND/new/STATE/NAME     the file that takes its place
 //	tmp/RAND/new/ids/ID.json    the same file, goes over ids/HH/ID.json
+//	tmp/RAND/log-N              an empty log, to be used for another job
 //
 // The rename of tmp/RAND to tmp/RAND.go commits all that is in it.
 type staging struct {

@@ -103,6 +103,9 @@ type File interface {
 	// NoWriter says whether it is certain that nobody has the file open for
 	// writing: errors.ErrUnsupported where the system cannot tell.
 	NoWriter() (bool, error)
+	// Sole says whether it is certain that the file is open nowhere else:
+	// errors.ErrUnsupported where the system cannot tell.
+	Sole() (bool, error)
 	// OS is the file to hand to a child process; nil in a simulation. It is
 	// closed by Close.
 	OS() *os.File

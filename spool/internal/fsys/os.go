@@ -518,6 +518,8 @@ func (f *osFile) Unlock() error {
 
 func (f *osFile) NoWriter() (bool, error) { return noWriter(f.fd) }
 
+func (f *osFile) Sole() (bool, error) { return sole(f.fd) }
+
 func (f *osFile) OS() *os.File {
 	if f.os == nil {
 		f.os = os.NewFile(uintptr(f.fd), f.path)

@@ -17,9 +17,16 @@ func fsync(fd int) error { return unix.Fsync(fd) }
 func syncfs(fd int) error { return unix.Syncfs(fd) }
 
 // noWriter asks for a read lease, which the kernel refuses while anybody has
-// the file open for writing. It is given back at once.
-func noWriter(fd int) (bool, error) {
-	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_RDLCK)
+// the file open for writing.
+func noWriter(fd int) (bool, error) { return lease(fd, unix.F_RDLCK) }
+
+// sole asks for a write lease, which the kernel refuses while anybody else has
+// the file open.
+func sole(fd int) (bool, error) { return lease(fd, unix.F_WRLCK) }
+
+// lease reports whether there can be a lease. It is given back at once.
+func lease(fd, kind int) (bool, error) {
+	_, err := unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, kind)
 	switch {
 	case err == nil:
 		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETLEASE, unix.F_UNLCK)

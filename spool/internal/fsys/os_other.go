@@ -34,6 +34,8 @@ func (o *OS) OpenPlain(path string, flag int) (File, error) {
 	return o.Open(path, flag)
 }
 
+func sole(int) (bool, error) { return false, errors.ErrUnsupported }
+
 // HasACL is not looked at here.
 func HasACL(string) bool { return false }
 

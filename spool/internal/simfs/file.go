@@ -287,19 +287,28 @@ func (f *file) Stat() (info fsys.Info, err error) {
 
 // NoWriter reports whether no description of the file is open for writing.
 func (f *file) NoWriter() (none bool, err error) {
-	err = f.on("nowriter", func(of *description) error {
+	return f.lease("nowriter", func(of *description) bool { return !slices.ContainsFunc(of.ino.open, (*description).writes) })
+}
+
+// Sole reports whether this is the only description of the file.
+func (f *file) Sole() (sole bool, err error) {
+	return f.lease("sole", func(of *description) bool { return len(of.ino.open) == 1 })
+}
+
+func (f *file) lease(op string, possible func(*description) bool) (ok bool, err error) {
+	err = f.on(op, func(of *description) error {
 		n := of.ino
 		if !n.mode.IsRegular() || (os.Geteuid() != 0 && n.uid != uint32(os.Geteuid())) {
 			return errors.ErrUnsupported
 		}
-		none = !slices.ContainsFunc(n.open, (*description).writes)
-		f.p.saw(none)
+		ok = possible(of)
+		f.p.saw(ok)
 		return nil
 	})
 	if errors.Is(err, errors.ErrUnsupported) {
 		err = errors.ErrUnsupported
 	}
-	return none, err
+	return ok, err
 }
 
 // OS is nil: there is no such file.
