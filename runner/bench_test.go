@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"context"
 	"os"
 	"sync"
 	"syscall"
@@ -46,4 +47,19 @@ func BenchmarkSpawn(b *testing.B) {
 	}
 	close(next)
 	wg.Wait()
+}
+
+// BenchmarkHandler runs handlers that do nothing, in eight slots.
+func BenchmarkHandler(b *testing.B) {
+	s := newSpool(b)
+	jobs := make([][]byte, b.N)
+	for i := range jobs {
+		jobs[i] = []byte(`{"kind":"nothing"}`)
+	}
+	if _, err := s.EnqueueBatch(b.Context(), jobs); err != nil {
+		b.Fatal(err)
+	}
+	nothing := func(context.Context, *Job) error { return nil }
+	b.ResetTimer()
+	drained(b, s, Options{Handlers: map[string]Handler{"nothing": nothing}, Slots: 8})
 }

@@ -243,21 +243,57 @@ func (s *Spool) refusedAs(id string) (name, why string) {
 // Counts counts the files in each state by their names alone. A file that a
 // person has just dropped counts as pending.
 func (s *Spool) Counts() (map[State]int, error) {
-	counts := make(map[State]int, len(States))
+	v, err := s.survey()
+	if err != nil {
+		return nil, err
+	}
+	return v.counts, nil
+}
+
+// A survey is what one look at all names tells.
+type survey struct {
+	counts       map[State]int
+	oldest, next time.Time         // the first that is due, and the first that is not
+	first        map[State]*firsts // of those that wait
+}
+
+// lookedAt bounds how many due jobs are asked for what they wait for.
+const lookedAt = 200
+
+func (s *Spool) survey() (*survey, error) {
+	v := &survey{
+		counts: make(map[State]int, len(States)),
+		first:  map[State]*firsts{Pending: {limit: lookedAt}, Failed: {limit: lookedAt}},
+	}
+	now := s.sys.now()
 	for _, st := range States {
-		n := 0
-		err := s.Scan(st, func(_ string, _ Name, canonical bool) bool {
+		n, first := 0, v.first[st]
+		err := s.names(st, func(dir, name string, nm Name, canonical bool) bool {
 			if canonical || st == Pending {
 				n++
+			}
+			if canonical && first != nil {
+				first.add(dir, name)
+				v.due(nm.Time, now)
 			}
 			return true
 		})
 		if err != nil {
 			return nil, err
 		}
-		counts[st] = n
+		v.counts[st] = n
 	}
-	return counts, nil
+	return v, nil
+}
+
+func (v *survey) due(t, now time.Time) {
+	to := &v.oldest
+	if t.After(now) {
+		to = &v.next
+	}
+	if to.IsZero() || t.Before(*to) {
+		*to = t
+	}
 }
 
 // A PoolInfo is one living pool.
@@ -313,14 +349,12 @@ type Status struct {
 // lives, it opens no job's file but those of dead pools.
 func (s *Spool) Status() (*Status, error) {
 	st := &Status{Spool: s.dir, Paused: s.Paused(), Problems: []Problem{}}
-	var err error
-	if st.Jobs, err = s.Counts(); err != nil {
+	v, err := s.survey()
+	if err != nil {
 		return nil, err
 	}
+	st.Jobs, st.OldestDue, st.NextDue = v.counts, stampOrNull(v.oldest), stampOrNull(v.next)
 	if st.Pools, err = s.Pools(); err != nil {
-		return nil, err
-	}
-	if err := s.dues(st); err != nil {
 		return nil, err
 	}
 	alive := make(map[string]bool)
@@ -334,7 +368,7 @@ func (s *Spool) Status() (*Status, error) {
 		}
 	}
 	if len(st.Pools) == 0 {
-		s.waitingProblems(st)
+		s.waitingProblems(st, v)
 	}
 	if _, err := s.Config(); err != nil {
 		st.Problems = append(st.Problems, Problem{Reason: oneLine(err.Error())})
@@ -345,19 +379,12 @@ func (s *Spool) Status() (*Status, error) {
 	return st, nil
 }
 
-// lookedAt bounds how many due jobs are asked for what they wait for.
-const lookedAt = 200
-
 // waitingProblems names due jobs that a process of an earlier attempt keeps
 // waiting. Where a pool lives, it has found that out and written it down.
-func (s *Spool) waitingProblems(st *Status) {
+func (s *Spool) waitingProblems(st *Status, v *survey) {
 	now := s.sys.now()
 	for _, state := range []State{Failed, Pending} {
-		paths, err := s.entries(state, lookedAt)
-		if err != nil {
-			continue
-		}
-		for _, p := range paths {
+		for _, p := range v.first[state].list() {
 			n, _ := ParseName(path.Base(p))
 			if n.Time.After(now) {
 				break
@@ -367,30 +394,6 @@ func (s *Spool) waitingProblems(st *Status) {
 			}
 		}
 	}
-}
-
-func (s *Spool) dues(st *Status) error {
-	now := s.sys.now()
-	var oldest, next time.Time
-	for _, state := range []State{Pending, Failed} {
-		err := s.Scan(state, func(_ string, n Name, canonical bool) bool {
-			switch {
-			case !canonical:
-			case !n.Time.After(now):
-				if oldest.IsZero() || n.Time.Before(oldest) {
-					oldest = n.Time
-				}
-			case next.IsZero() || n.Time.Before(next):
-				next = n.Time
-			}
-			return true
-		})
-		if err != nil {
-			return err
-		}
-	}
-	st.OldestDue, st.NextDue = stampOrNull(oldest), stampOrNull(next)
-	return nil
 }
 
 func (s *Spool) orphanProblem(o orphan) Problem {

@@ -15,6 +15,11 @@ import (
 // a person gave, which counts only in pending/ (a drop). A name that is moved
 // meanwhile may be missed: draw no conclusion from one absence.
 func (s *Spool) Scan(st State, fn func(path string, n Name, canonical bool) bool) error {
+	return s.names(st, func(dir, name string, n Name, canonical bool) bool { return fn(dir+"/"+name, n, canonical) })
+}
+
+// names is Scan for who looks at many names and wants the paths of few.
+func (s *Spool) names(st State, fn func(dir, name string, n Name, canonical bool) bool) error {
 	more := true
 	var subs []string
 	err := s.fs.List(string(st), func(name string) bool {
@@ -44,7 +49,7 @@ func (s *Spool) Scan(st State, fn func(path string, n Name, canonical bool) bool
 	return err
 }
 
-func (s *Spool) scanName(dir, name string, fn func(string, Name, bool) bool) bool {
+func (s *Spool) scanName(dir, name string, fn func(string, string, Name, bool) bool) bool {
 	if ignored(name) {
 		return true
 	}
@@ -52,34 +57,47 @@ func (s *Spool) scanName(dir, name string, fn func(string, Name, bool) bool) boo
 	if ok && n.Pool != "" && !strings.HasPrefix(dir, string(Processing)) {
 		ok = false
 	}
-	return fn(dir+"/"+name, n, ok)
+	return fn(dir, name, n, ok)
 }
 
 // entries lists the canonical names of a state in order, at most limit of them
 // (0: all).
 func (s *Spool) entries(st State, limit int) ([]string, error) {
-	var paths []string
-	err := s.Scan(st, func(p string, _ Name, canonical bool) bool {
+	f := &firsts{limit: limit}
+	err := s.names(st, func(dir, name string, _ Name, canonical bool) bool {
 		if canonical {
-			paths = append(paths, p)
-		}
-		if limit > 0 && len(paths) >= 4*limit+4096 {
-			paths = firstPaths(paths, limit)
+			f.add(dir, name)
 		}
 		return true
 	})
-	if limit > 0 {
-		return firstPaths(paths, limit), err
-	}
-	slices.SortFunc(paths, byName)
-	return paths, err
+	return f.list(), err
 }
 
-func byName(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) }
+// firsts are the paths with the first names of many, at most limit (0: all).
+type firsts struct {
+	limit int
+	paths []string
+	last  string // no name after it is wanted any more; "" for any
+}
 
-func firstPaths(paths []string, limit int) []string {
-	slices.SortFunc(paths, byName)
-	return paths[:min(limit, len(paths))]
+func (f *firsts) add(dir, name string) {
+	if f.last != "" && name >= f.last {
+		return
+	}
+	f.paths = append(f.paths, dir+"/"+name)
+	if f.limit > 0 && len(f.paths) >= 2*f.limit+1024 {
+		f.list()
+	}
+}
+
+// list returns them in the order of their names.
+func (f *firsts) list() []string {
+	slices.SortFunc(f.paths, func(a, b string) int { return strings.Compare(path.Base(a), path.Base(b)) })
+	if f.limit > 0 && len(f.paths) >= f.limit {
+		f.paths = f.paths[:f.limit]
+		f.last = path.Base(f.paths[f.limit-1])
+	}
+	return f.paths
 }
 
 // locate finds where a job's file lies: by the last line of its history, and

@@ -269,3 +269,29 @@ func TestStates(t *testing.T) {
 		}
 	}
 }
+
+func TestFirsts(t *testing.T) {
+	var all []string
+	for i := range 6000 {
+		all = append(all, fmt.Sprintf("%05d", i*7919%6000)) // each once, in no order
+	}
+	for _, limit := range []int{0, 1, 20, 2000, 5999, 6000, 7000} {
+		f := &firsts{limit: limit}
+		for i, name := range all {
+			f.add(fmt.Sprintf("pending/%d", i%3), name)
+		}
+		want := len(all)
+		if limit > 0 {
+			want = min(limit, want)
+		}
+		got := f.list()
+		if len(got) != want {
+			t.Fatalf("limit %d: %d paths", limit, len(got))
+		}
+		for i, p := range got {
+			if path.Base(p) != fmt.Sprintf("%05d", i) {
+				t.Fatalf("limit %d: %s is number %d", limit, p, i)
+			}
+		}
+	}
+}
