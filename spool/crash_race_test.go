@@ -86,7 +86,7 @@ func TestRaceEnqueue(t *testing.T) {
 				w.doUntil(before("renamenoreplace", "pending/"), func(a *actor) { a.enqueue("job") })
 			},
 			acts: []func(*actor) error{enqueueJob, func(a *actor) error { _, err := a.Recover(ctx); return err }},
-			then: func(o *outcomes) { o.losers() },
+			then: func(o *outcomes) { o.losers(ErrTaken) }, // the dead one's job comes into being
 		},
 		scene{
 			name: "two batches with one id in common",

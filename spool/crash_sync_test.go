@@ -30,6 +30,7 @@ func syncsOf(c crashTest) (list []string) {
 func TestEverySyncIsNeeded(t *testing.T) {
 	for _, c := range []crashTest{
 		enqueueing,
+		onSyncing(enqueueing),
 		batching,
 		adopting("adoption", "x.json", jobText("job"), "job"),
 		replacing(Failed),

@@ -136,7 +136,10 @@ func priorityOf(dec *decoded) int {
 }
 
 // publish stages one job in the directory that this process keeps for it,
-// links its id, and moves it into pending/.
+// links its id, and moves it into pending/. Where one sync after the link makes
+// all of that durable, it is the last that an acknowledgement needs: from there
+// on the job is rolled forward, should it not reach pending/. Elsewhere it
+// takes a sync before the link and one at the end.
 func (s *Spool) publish(ctx context.Context, b birth) error {
 	if err := s.inPlace(); err != nil {
 		return err
@@ -154,24 +157,30 @@ func (s *Spool) publish(ctx context.Context, b birth) error {
 	defer f.Close()
 	undo := func(err error, linked bool) error {
 		if s.rollBackJob(staged, b.name.ID, linked) != nil {
-			s.retire(g) // somebody else rolls it back
+			s.retire(g) // it is rolled as what a dead process has left
+			err = fmt.Errorf("job %q may be enqueued all the same, because it cannot be taken back: %w", b.name.ID, err)
 		}
 		return err
 	}
-	sync := s.syncing()
-	if sync {
+	sync, once := s.syncing(), s.fs.SyncsNames()
+	if sync && !once {
 		if err := s.group.sync(f); err != nil {
 			return undo(err, false)
 		}
 	}
-	if err := s.linkID(ctx, staged, b.name.ID); err != nil {
+	if err := s.linkIDThen(ctx, staged, b.name.ID, sync && !once); err != nil {
 		return undo(err, false)
+	}
+	if sync && once {
+		if err := s.group.sync(f); err != nil {
+			return undo(err, true)
+		}
 	}
 	to, err := s.moveTo(staged, Pending, b.name)
 	if err != nil {
 		return undo(err, true)
 	}
-	if !sync {
+	if !sync || once {
 		return nil
 	}
 	if err := s.group.sync(nil, path.Dir(idPath(b.name.ID)), path.Dir(to)); err != nil {
@@ -199,7 +208,7 @@ func (s *Spool) enqueuer() (*staging, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.single == nil {
-		g, err := s.stage()
+		g, err := s.stageAs(oneByOne)
 		if err != nil {
 			return nil, err
 		}

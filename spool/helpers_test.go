@@ -512,6 +512,15 @@ type faultFS struct {
 	rules []*fault
 	log   []string // the operations since record
 	on    bool
+
+	syncsNames *bool // in place of what the file system says
+}
+
+func (f *faultFS) SyncsNames() bool {
+	if f.syncsNames != nil {
+		return *f.syncsNames
+	}
+	return f.FS.SyncsNames()
 }
 
 type fault struct {

@@ -90,8 +90,11 @@ func (s *Spool) rollLocked(dir string) error {
 		return err
 	}
 	step := s.rollBack
-	if strings.HasSuffix(dir, committed) {
+	switch {
+	case strings.HasSuffix(dir, committed):
 		step = s.rollForward
+	case strings.HasSuffix(dir, oneByOne):
+		step = s.rollEach
 	}
 	if err := step(dir, files); err != nil {
 		return err
@@ -192,6 +195,39 @@ func (s *Spool) rollBack(dir string, files []string) error {
 		}
 	}
 	return nil
+}
+
+// rollEach rolls each job forward that has its second name and is whole, and
+// the others back.
+func (s *Spool) rollEach(dir string, files []string) error {
+	for _, f := range files {
+		kind, step := kindOf(f), s.back
+		switch {
+		case kind == stagedOther:
+			continue
+		case kind == stagedJob && s.wholeAndNamed(dir+"/"+f):
+			step = s.forward
+		}
+		if err := step(kind, dir, f); err != nil && !notExist(err) {
+			return err
+		}
+	}
+	return nil
+}
+
+// wholeAndNamed reports whether a staged job has its second name, and all of
+// its content: after a power cut it may have one without the other.
+func (s *Spool) wholeAndNamed(staged string) bool {
+	id := stagedID(path.Base(staged))
+	if same, err := s.sameFile(staged, idPath(id)); !same || err != nil {
+		return false
+	}
+	data, err := s.readFile(staged, maxFile)
+	if err != nil {
+		return false
+	}
+	dec, torn, err := decodeFile(data, maxFile)
+	return err == nil && !torn && dec.ID == id && len(dec.history) > 0
 }
 
 func (s *Spool) back(kind stagedKind, dir, f string) error {

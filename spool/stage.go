@@ -19,7 +19,9 @@ import (
 //	tmp/RAND/new/ids/ID.json    the same file, goes over ids/HH/ID.json
 //	tmp/RAND/log-N              an empty log, to be used for another job
 //
-// The rename of tmp/RAND to tmp/RAND.go commits all that is in it.
+// The rename of tmp/RAND to tmp/RAND.go commits all that is in it. In
+// tmp/RAND.each, where a process enqueues one job after the other, each of them
+// is committed by its second name, if it is whole.
 type staging struct {
 	s    *Spool
 	path string // tmp/RAND
@@ -29,12 +31,17 @@ type staging struct {
 	users int      // enqueues that are at work in it; guarded by Spool.mu
 }
 
-const committed = ".go"
+const (
+	committed = ".go"
+	oneByOne  = ".each"
+)
 
 // stage makes a staging directory and proves that it is ours.
-func (s *Spool) stage() (*staging, error) {
+func (s *Spool) stage() (*staging, error) { return s.stageAs("") }
+
+func (s *Spool) stageAs(suffix string) (*staging, error) {
 	for {
-		path := "tmp/" + s.sys.rand(12)
+		path := "tmp/" + s.sys.rand(12) + suffix
 		err := s.fs.Mkdir(path)
 		if exists(err) {
 			continue

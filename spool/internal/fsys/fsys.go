@@ -73,6 +73,9 @@ type FS interface {
 	// Network says whether the files lie on another host or come from a
 	// source that sends no events, so that one has to look at intervals.
 	Network() bool
+	// SyncsNames says that a Sync of a file makes durable all that led to its
+	// names, too: where it has them, and the directories in which they are.
+	SyncsNames() bool
 	// Moved reports whether the directory is at its path no more: it was moved
 	// or removed, or something else has its place. What is done here still
 	// happens in the directory that is held open.

@@ -26,6 +26,8 @@ type OS struct {
 	root int
 	self Info // of root
 
+	syncsNames bool
+
 	mu    sync.RWMutex
 	dirs  map[string]int      // top-level directory -> handle
 	below map[string]struct{} // directories in those that were seen to be some
@@ -46,8 +48,14 @@ func Open(dir string) (*OS, error) {
 		_ = unix.Close(fd)
 		return nil, &os.PathError{Op: "stat", Path: dir, Err: err}
 	}
-	return &OS{dir: dir, root: fd, self: info(&st), dirs: make(map[string]int), below: make(map[string]struct{})}, nil
+	return &OS{
+		dir: dir, root: fd, self: info(&st), syncsNames: syncsNames(fd),
+		dirs: make(map[string]int), below: make(map[string]struct{}),
+	}, nil
 }
+
+// SyncsNames is known of a few file systems.
+func (o *OS) SyncsNames() bool { return o.syncsNames }
 
 // Close gives back all handles.
 func (o *OS) Close() error {

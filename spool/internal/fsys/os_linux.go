@@ -68,6 +68,21 @@ func (o *OS) Network() bool {
 	return networkTypes[uint32(st.Type)]
 }
 
+// syncsNames knows the file systems on which power cuts have shown it
+// (TestOneSync): a link and a rename change the inode whose name they make, and
+// fsync(2) of the file commits the transaction in which they did.
+func syncsNames(fd int) bool {
+	var st unix.Statfs_t
+	if unix.Fstatfs(fd, &st) != nil {
+		return false
+	}
+	switch uint32(st.Type) {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
+		return true
+	}
+	return false
+}
+
 // Space tells by statfs(2).
 func (o *OS) Space() (Space, error) {
 	var st unix.Statfs_t

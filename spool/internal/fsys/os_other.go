@@ -42,6 +42,8 @@ func HasACL(string) bool { return false }
 // HasACL is not looked at here.
 func (o *OS) HasACL(string) bool { return false }
 
+func syncsNames(int) bool { return false }
+
 // Network cannot be told apart here; the slow scan finds what no event tells.
 func (o *OS) Network() bool { return false }
 

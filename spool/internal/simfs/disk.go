@@ -53,6 +53,8 @@ type Disk struct {
 	space   fsys.Space
 	network bool
 
+	syncsNames bool
+
 	apart  bool     // see Apart
 	actor  *Process // who does the step that is being done; nil: a person
 	births uint64   // inodes that a person has made
@@ -96,7 +98,7 @@ func New() *Disk {
 
 // bare is a disk with the settings of d and nothing on it.
 func (d *Disk) bare() *Disk {
-	c := &Disk{now: d.now, apart: d.apart, space: d.space, network: d.network}
+	c := &Disk{now: d.now, apart: d.apart, space: d.space, network: d.network, syncsNames: d.syncsNames}
 	c.changed = sync.NewCond(&c.mu)
 	return c
 }
@@ -223,6 +225,13 @@ func (d *Disk) SetNetwork(on bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.network = on
+}
+
+// SetSyncsNames has a sync of a file make its names durable, too.
+func (d *Disk) SetSyncsNames(on bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.syncsNames = on
 }
 
 // Dump prints the tree, one name a line in order, with inode numbers, link

@@ -9,7 +9,8 @@ import "slices"
 //
 // A sync promises no more than POSIX: File.Sync the content of that file but
 // none of its names, SyncDir the names in that directory, and with them, for
-// the order's sake, the changes before the last one there.
+// the order's sake, the changes before the last one there. With SetSyncsNames,
+// File.Sync does so for the directories in which the file got its names.
 
 // A change is one operation on names, as one or two entries of directories.
 type change struct {
@@ -39,6 +40,9 @@ func (e edit) apply(names *map[string]uint64) {
 func (c change) touches(dirs map[uint64]bool) bool {
 	return dirs[c.edits[0].dir] || dirs[c.edits[1].dir]
 }
+
+// names reports whether the change gives an inode a name.
+func (c change) names(ino uint64) bool { return c.edits[0].ino == ino || c.edits[1].ino == ino }
 
 func (c change) addDirs(dirs map[uint64]bool) {
 	for _, e := range c.edits {
@@ -72,13 +76,17 @@ func (d *Disk) sync(n *inode) {
 	if d.skipSync() {
 		return
 	}
-	if !n.isDir() {
+	dirs := make(map[uint64]bool)
+	if n.isDir() {
+		dirs[n.ino] = true
+	} else {
 		n.unsynced = nil
-		return
+		if !d.syncsNames {
+			return
+		}
 	}
-	dirs := map[uint64]bool{n.ino: true}
 	for i, c := range slices.Backward(d.log) {
-		if c.touches(dirs) {
+		if c.touches(dirs) || (!n.isDir() && c.names(n.ino)) {
 			d.log[i].synced = true
 			c.addDirs(dirs) // what came before on the other side of a rename
 		}

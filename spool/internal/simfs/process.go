@@ -204,6 +204,13 @@ func (p *Process) Network() bool {
 	return p.disk.network
 }
 
+// SyncsNames tells what was set with SetSyncsNames.
+func (p *Process) SyncsNames() bool {
+	p.disk.mu.Lock()
+	defer p.disk.mu.Unlock()
+	return p.disk.syncsNames
+}
+
 // Moved says no: a disk has no place of its own.
 func (p *Process) Moved() bool { return false }
 
