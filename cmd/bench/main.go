@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == poolCommand {
+		exit(poolMain(os.Args[2:]))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	exit(benchMain(ctx))
+}
+
+func exit(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+type flags struct {
+	bin, tmp, out, only string
+	reps                int
+	scale               float64
+	quick, huge         bool
+}
+
+func parseFlags() (f flags) {
+	flag.StringVar(&f.bin, "queuectl", "bin/queuectl", "the queuectl command, `PATH`")
+	flag.StringVar(&f.tmp, "tmp", os.TempDir(), "write everything that is measured below `DIR`")
+	flag.StringVar(&f.out, "o", "", "write benchmarks.md and benchmarks.svg to `DIR` (default: the report on standard output)")
+	flag.StringVar(&f.only, "only", "", "run only these workloads, `NAME,…`")
+	flag.IntVar(&f.reps, "reps", 5, "turns of each contender, `N`")
+	flag.Float64Var(&f.scale, "scale", 1, "multiply all sizes by `F`")
+	flag.BoolVar(&f.quick, "quick", false, "the same as -reps 2 -scale 0.005, to see that all works; the figures mean nothing")
+	flag.BoolVar(&f.huge, "huge", false, "also 10 million jobs: takes 11 million inodes, 45 GB and an hour")
+	flag.Parse()
+	if f.quick {
+		f.reps, f.scale = 2, 0.005
+	}
+	return f
+}
+
+func benchMain(ctx context.Context) (err error) {
+	f := parseFlags()
+	if flag.NArg() > 0 || f.reps < 1 || f.scale <= 0 {
+		return fmt.Errorf("see %s -h", filepath.Base(os.Args[0]))
+	}
+	b, err := newBench(f)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if e := os.RemoveAll(b.tmp); err == nil {
+			err = e
+		}
+	}()
+	chosen, err := choose(b.workloads(), f.only)
+	if err != nil {
+		return err
+	}
+	r := newReport(b, f)
+	for _, w := range chosen {
+		r.add(measure(ctx, w, f.reps, os.Stderr))
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return r.write(f.out)
+}
+
+func newBench(f flags) (*bench, error) {
+	bin, err := filepath.Abs(f.bin)
+	if err == nil {
+		_, err = os.Stat(bin)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w (make build; or -queuectl PATH)", err)
+	}
+	tmp, err := os.MkdirTemp(f.tmp, "queuectl-bench-")
+	if err != nil {
+		return nil, err
+	}
+	// A server that runs as another user has its data below.
+	if err := os.Chmod(tmp, 0o711); err != nil {
+		return nil, err
+	}
+	return &bench{bin: bin, tmp: tmp, scale: f.scale, huge: f.huge, fills: map[int]*backlog{}}, nil
+}
+
+// choose picks the workloads with these names.
+func choose(all []workload, only string) ([]workload, error) {
+	if only == "" {
+		return all, nil
+	}
+	var names []string
+	for _, w := range all {
+		names = append(names, w.name)
+	}
+	var chosen []workload
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.Index(names, name)
+		if i < 0 {
+			return nil, fmt.Errorf("no workload %q; there are %s", name, strings.Join(names, ", "))
+		}
+		chosen = append(chosen, all[i])
+	}
+	return chosen, nil
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"queuectl/runner"
+	"queuectl/spool"
+)
+
+// poolCommand is the first argument of a bench that is a pool for another one.
+// Pools are processes of their own where their number, their memory or their
+// death is what is measured.
+const poolCommand = "pool"
+
+type poolOptions struct {
+	dir, counters string
+	index, slots  int
+	block         bool // jobs run until the pool stops
+}
+
+func (o poolOptions) args() []string {
+	return []string{
+		poolCommand, "-spool", o.dir, "-counters", o.counters, "-index", strconv.Itoa(o.index),
+		"-slots", strconv.Itoa(o.slots), "-block=" + strconv.FormatBool(o.block),
+	}
+}
+
+// poolMain is a pool of Go handlers that count.
+func poolMain(args []string) error {
+	var o poolOptions
+	f := flag.NewFlagSet(poolCommand, flag.ExitOnError)
+	f.StringVar(&o.dir, "spool", "", "")
+	f.StringVar(&o.counters, "counters", "", "")
+	f.IntVar(&o.index, "index", 0, "")
+	f.IntVar(&o.slots, "slots", 1, "")
+	f.BoolVar(&o.block, "block", false, "")
+	_ = f.Parse(args)
+	c, err := openCounters(o.counters)
+	if err != nil {
+		return err
+	}
+	s, err := spool.Open(o.dir, spool.Options{})
+	if err != nil {
+		return err
+	}
+	do := func(ctx context.Context, _ *runner.Job) error {
+		c.add(o.index)
+		if o.block {
+			<-ctx.Done()
+			return context.Cause(ctx)
+		}
+		return nil
+	}
+	p, err := runner.New(s, runner.Options{Slots: o.slots, Handlers: map[string]runner.Handler{kind: do}})
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	return errors.Join(p.Run(ctx), s.Close())
+}
+
+// pools are some pools on one spool.
+type pools struct {
+	*counters
+	s    *spool.Spool
+	cmds []*exec.Cmd
+	dead chan error // what they ended with
+}
+
+// startPools starts k pools with the slots of each, and waits until all have
+// joined.
+func (b *bench) startPools(ctx context.Context, s *spool.Spool, k int, o poolOptions) (*pools, error) {
+	dir, err := b.dir("counters")
+	if err != nil {
+		return nil, err
+	}
+	o.dir, o.counters = s.Dir(), filepath.Join(dir, "counters")
+	c, err := openCounters(o.counters)
+	if err != nil {
+		return nil, err
+	}
+	p := &pools{counters: c, s: s, dead: make(chan error, k)}
+	for o.index = range k {
+		if err := p.start(o); err != nil {
+			return nil, errors.Join(err, p.kill())
+		}
+	}
+	if err := p.joined(ctx, k); err != nil {
+		return nil, errors.Join(err, p.kill())
+	}
+	return p, nil
+}
+
+func (p *pools) start(o poolOptions) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(self, o.args()...)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	p.cmds = append(p.cmds, cmd)
+	go func() { p.dead <- cmd.Wait() }()
+	return nil
+}
+
+func (p *pools) joined(ctx context.Context, k int) error {
+	_, err := until(ctx, 5*time.Millisecond, func() (bool, error) {
+		if len(p.dead) > 0 {
+			return false, errors.New("a pool ended at once")
+		}
+		all, err := p.s.Pools()
+		return len(all) >= k, err
+	})
+	return err
+}
+
+// when waits until the number of called handlers is as wanted, and returns it
+// with the time.
+func (p *pools) when(ctx context.Context, wanted func(sum int) bool) (at time.Time, sum int, err error) {
+	at, err = until(ctx, time.Millisecond, func() (bool, error) {
+		sum = p.sum()
+		return wanted(sum), nil
+	})
+	if err != nil {
+		err = fmt.Errorf("%s jobs have begun: %w", thousands(sum), err)
+	}
+	return at, sum, err
+}
+
+// stop ends the pools softly.
+func (p *pools) stop() error { return p.end(syscall.SIGTERM) }
+
+// kill ends them at once.
+func (p *pools) kill() error {
+	_ = p.end(syscall.SIGKILL)
+	return nil
+}
+
+func (p *pools) end(sig os.Signal) error {
+	var errs []error
+	for _, cmd := range p.cmds {
+		_ = cmd.Process.Signal(sig) // it may have ended
+	}
+	for range p.cmds {
+		errs = append(errs, <-p.dead)
+	}
+	p.cmds = nil
+	return errors.Join(errs...)
+}

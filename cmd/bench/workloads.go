@@ -1,0 +1,8 @@
+package main
+
+// workloads are the sections of the report, in their order.
+func (b *bench) workloads() []workload {
+	return []workload{
+		b.commands(), b.handlers(), b.enqueue(), b.latency(), b.flat(),
+	}
+}
