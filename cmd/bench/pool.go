@@ -26,12 +26,13 @@ type poolOptions struct {
 	dir, counters string
 	index, slots  int
 	block         bool // jobs run until the pool stops
+	drain         bool // it ends when nothing waits
 }
 
 func (o poolOptions) args() []string {
 	return []string{
 		poolCommand, "-spool", o.dir, "-counters", o.counters, "-index", strconv.Itoa(o.index),
-		"-slots", strconv.Itoa(o.slots), "-block=" + strconv.FormatBool(o.block),
+		"-slots", strconv.Itoa(o.slots), "-block=" + strconv.FormatBool(o.block), "-drain=" + strconv.FormatBool(o.drain),
 	}
 }
 
@@ -44,6 +45,7 @@ func poolMain(args []string) error {
 	f.IntVar(&o.index, "index", 0, "")
 	f.IntVar(&o.slots, "slots", 1, "")
 	f.BoolVar(&o.block, "block", false, "")
+	f.BoolVar(&o.drain, "drain", false, "")
 	_ = f.Parse(args)
 	c, err := openCounters(o.counters)
 	if err != nil {
@@ -61,7 +63,7 @@ func poolMain(args []string) error {
 		}
 		return nil
 	}
-	p, err := runner.New(s, runner.Options{Slots: o.slots, Handlers: map[string]runner.Handler{kind: do}})
+	p, err := runner.New(s, runner.Options{Slots: o.slots, Drain: o.drain, Handlers: map[string]runner.Handler{kind: do}})
 	if err != nil {
 		return err
 	}
@@ -150,10 +152,15 @@ func (p *pools) kill() error {
 	return nil
 }
 
+// wait waits until they have ended by themselves.
+func (p *pools) wait() error { return p.end(nil) }
+
 func (p *pools) end(sig os.Signal) error {
 	var errs []error
 	for _, cmd := range p.cmds {
-		_ = cmd.Process.Signal(sig) // it may have ended
+		if sig != nil {
+			_ = cmd.Process.Signal(sig) // it may have ended
+		}
 	}
 	for range p.cmds {
 		errs = append(errs, <-p.dead)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -38,6 +39,7 @@ type rival struct {
 	name   string
 	level  string // its durability, in its own words
 	synced synced
+	again  bool // the same queue once more, with other settings of its workers
 	open   func() queue
 }
 
@@ -55,6 +57,11 @@ const (
 // that waits for it, and its peers where they were built in.
 func rivals(leaves, waits spool.SyncLevel) []rival {
 	return append([]rival{ours(leaves, behind), ours(waits, before)}, peers()...)
+}
+
+// once leaves out what differs only in its workers.
+func once(all []rival) []rival {
+	return slices.DeleteFunc(all, func(r rival) bool { return r.again })
 }
 
 // label is what tells the lines of one workload apart.

@@ -19,7 +19,7 @@ const ourName = "queuectl"
 
 // ours is queuectl as a library.
 func ours(l spool.SyncLevel, how synced) rival {
-	return rival{ourName, "sync " + string(l), how, func() queue { return &ourQueue{level: l} }}
+	return rival{ourName, "sync " + string(l), how, false, func() queue { return &ourQueue{level: l} }}
 }
 
 type ourQueue struct {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -10,6 +11,11 @@ import (
 
 // handlerSlots is how many jobs run at once.
 const handlerSlots = 8
+
+// riverTimes is how many times as many workers River has as the others have
+// slots, where that is tuned: it fetches as many jobs at once as workers are
+// free, and is faster with more of them, up to about this number.
+const riverTimes = 125
 
 // handlers measures Go handlers that do nothing.
 func (b *bench) handlers() workload {
@@ -20,6 +26,10 @@ func (b *bench) handlers() workload {
 		how: "The jobs are enqueued before. Timed is from the start of the worker in the same program until the " +
 			"last handler has been called.",
 		columns: []column{{"rate", "jobs/s"}},
+	}
+	if withPeers {
+		w.how += fmt.Sprintf(" River has %d workers for each slot of the others, and fetches every millisecond; "+
+			"its untuned lines have as many workers as the others have slots.", riverTimes)
 	}
 	all := rivals(spool.SyncFull, spool.SyncAlways)
 	for _, r := range all {
@@ -34,7 +44,7 @@ func (b *bench) handlers() workload {
 }
 
 // handlerReach is how many times as fast as each peer queuectl is to be.
-var handlerReach = map[string]float64{"asynq": 2, "goqite": 2, "river": 2, "beanstalkd": 1}
+var handlerReach = map[string]float64{"asynq": 2, "goqite": 2, "river": 2, "river, untuned workers": 2, "beanstalkd": 1}
 
 // drainRate is how many of n waiting jobs a queue does in a second.
 func drainRate(ctx context.Context, q queue, n int) ([]float64, error) {

@@ -16,7 +16,7 @@ func (b *bench) latency() workload {
 		how:     "A worker with 8 slots in the same program has nothing to do; " + thousands(n) + " jobs come one by one, each 5 ms after the one before has begun.",
 		columns: []column{{"p50", "µs"}, {"p99", "µs"}},
 	}
-	all := rivals(spool.SyncOff, spool.SyncFull)
+	all := once(rivals(spool.SyncOff, spool.SyncFull))
 	for _, r := range all {
 		w.lines = append(w.lines, line{r.label(), r.level, b.started(r, func(ctx context.Context, q queue) ([]float64, error) {
 			return startLatency(ctx, q, n)

@@ -3,6 +3,7 @@ package main
 // workloads are the sections of the report, in their order.
 func (b *bench) workloads() []workload {
 	return []workload{
-		b.commands(), b.handlers(), b.enqueue(), b.latency(), b.flat(),
+		b.commands(), b.handlers(), b.enqueue(), b.process(), b.latency(),
+		b.flat(), b.memory(), b.idling(), b.looking(), b.recovery(),
 	}
 }

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"queuectl/spool"
+)
+
+// process measures a call of the command that makes one job.
+func (b *bench) process() workload {
+	n := b.n(200, 20)
+	w := workload{
+		name:  "process",
+		title: "One job by one call of a program",
+		how: fmt.Sprintf("How long the call takes, the median of %d in each turn. Nothing runs the jobs meanwhile. "+
+			"The disk syncs are those that a new name on disk takes, by themselves: of a new file of 150 bytes and of its directory.", n),
+		columns: []column{{"time", "ms"}},
+	}
+	add := func(name, level string, run func(ctx context.Context, dir string, n int) ([]float64, error)) {
+		w.lines = append(w.lines, line{name, level, b.inDir("process", func(ctx context.Context, dir string) ([]float64, error) {
+			took, err := run(ctx, dir, n)
+			if err != nil {
+				return nil, err
+			}
+			return []float64{quantile(took, 0.5)}, nil
+		})})
+	}
+	const off, full, syncs = "queuectl enqueue, sync off", "queuectl enqueue, sync full", "two disk syncs"
+	add(off, "sync off", b.enqueueCall(spool.SyncOff))
+	add(full, "sync full", b.enqueueCall(spool.SyncFull))
+	add(syncs, "", twoSyncs)
+	w.checks = append(w.checks, check{
+		text: "sync full over sync off and two disk syncs", unit: "×", most: 1.1, limited: true,
+		value: func(at figures) float64 { return at(full, 0) / (at(off, 0) + at(syncs, 0)) },
+	})
+	for _, p := range processPeers() {
+		add(p.name, p.level, p.run)
+		w.checks = append(w.checks, ratio(p.name+" over queuectl enqueue, sync off", p.name, off, 0, p.reach))
+	}
+	return w
+}
+
+// A processPeer is another program that makes one job.
+type processPeer struct {
+	name, level string
+	reach       float64 // how many times as long as ours its call is to take
+	run         func(ctx context.Context, dir string, n int) ([]float64, error)
+}
+
+// repeat times n calls, in milliseconds.
+func repeat(n int, call func() error) (took []float64, err error) {
+	for range n {
+		began := time.Now()
+		if err := call(); err != nil {
+			return nil, err
+		}
+		took = append(took, ms(time.Since(began)))
+	}
+	return took, nil
+}
+
+// calls times n runs of a program.
+func calls(n int, cmd func() *exec.Cmd) ([]float64, error) {
+	return repeat(n, func() error { return cmd().Run() })
+}
+
+func (b *bench) enqueueCall(l spool.SyncLevel) func(ctx context.Context, dir string, n int) ([]float64, error) {
+	return func(ctx context.Context, dir string, n int) ([]float64, error) {
+		s, err := openSpool(filepath.Join(dir, "spool"), l)
+		if err != nil {
+			return nil, err
+		}
+		defer s.Close()
+		return calls(n, func() *exec.Cmd { return b.queuectl(ctx, s.Dir(), "enqueue", "--", "true") })
+	}
+}
+
+// twoSyncs makes files that are on disk.
+func twoSyncs(_ context.Context, dir string, n int) ([]float64, error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	made := 0
+	return repeat(n, func() error {
+		made++
+		f, err := os.Create(filepath.Join(dir, fmt.Sprint(made)))
+		if err != nil {
+			return err
+		}
+		_, err = f.Write(make([]byte, 150))
+		return errors.Join(err, f.Sync(), f.Close(), d.Sync())
+	})
+}
