@@ -75,10 +75,3 @@ func have(program string) bool {
 	_, err := exec.LookPath(program)
 	return err == nil
 }
-
-// command is a command that runs in dir.
-func command(ctx context.Context, dir string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Dir = dir
-	return cmd
-}

@@ -41,10 +41,14 @@ func quantile(v []float64, q float64) float64 {
 
 // digits writes three significant digits, and whole numbers from 100 on.
 func digits(v float64) string {
-	if math.Abs(v) >= 100 {
+	if math.Abs(v) >= 99.95 || v == math.Trunc(v) {
 		return thousands(int(math.Round(v)))
 	}
-	return strings.TrimSuffix(fmt.Sprintf("%.*f", max(0, 2-int(math.Floor(math.Log10(max(math.Abs(v), 0.01))))), v), ".")
+	s := fmt.Sprintf("%#.3g", v)
+	if strings.Contains(s, "e") { // next to nothing
+		return "0"
+	}
+	return s
 }
 
 // thousands writes 10,000 for 10000.

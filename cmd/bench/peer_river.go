@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"strconv"
@@ -70,7 +71,7 @@ func (q *riverQueue) startPostgres(ctx context.Context, dir string) (string, err
 		return "", err
 	}
 	data := filepath.Join(dir, "data")
-	if err := run(command(ctx, dir, append(as, postgresBin("initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync")...)); err != nil {
+	if err := q.initdb(ctx, dir, append(as, postgresBin("initdb"), "-D", data, "-U", "postgres", "-A", "trust", "--no-sync")); err != nil {
 		return "", err
 	}
 	port, err := freePort()
@@ -88,6 +89,12 @@ func (q *riverQueue) startPostgres(ctx context.Context, dir string) (string, err
 	q.server, err = startServer(ctx, dir, ready, append(as, postgresBin("postgres"), "-D", data, "-p", port,
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="+dir, "-c", "synchronous_commit="+q.commit)...)
 	return addr, err
+}
+
+func (q *riverQueue) initdb(ctx context.Context, dir string, args []string) error {
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Dir = dir
+	return run(cmd)
 }
 
 // asPostgres is what starts a command as a user that Postgres accepts, to whom

@@ -82,9 +82,6 @@ func (b *bench) started(r rival, run func(ctx context.Context, q queue) ([]float
 // payload is a job's content: a number.
 func payload(n int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
 
-// number is the number in a payload.
-func number(p []byte) int { return int(binary.BigEndian.Uint64(p)) }
-
 // enqueueEach makes jobs one by one from so many goroutines.
 func enqueueEach(ctx context.Context, q queue, n, goroutines int) error {
 	var next atomic.Int64
