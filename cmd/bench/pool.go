@@ -76,6 +76,7 @@ func poolMain(args []string) error {
 type pools struct {
 	*counters
 	s    *spool.Spool
+	log  string // what they say
 	cmds []*exec.Cmd
 	dead chan error // what they ended with
 }
@@ -92,13 +93,17 @@ func (b *bench) startPools(ctx context.Context, s *spool.Spool, k int, o poolOpt
 	if err != nil {
 		return nil, err
 	}
-	p := &pools{counters: c, s: s, dead: make(chan error, k)}
+	others, err := s.Pools()
+	if err != nil {
+		return nil, err
+	}
+	p := &pools{counters: c, s: s, log: filepath.Join(dir, "log"), dead: make(chan error, k)}
 	for o.index = range k {
 		if err := p.start(o); err != nil {
 			return nil, errors.Join(err, p.kill())
 		}
 	}
-	if err := p.joined(ctx, k); err != nil {
+	if err := p.joined(ctx, len(others)+k); err != nil {
 		return nil, errors.Join(err, p.kill())
 	}
 	return p, nil
@@ -109,8 +114,13 @@ func (p *pools) start(o poolOptions) error {
 	if err != nil {
 		return err
 	}
+	log, err := os.OpenFile(p.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close()
 	cmd := exec.Command(self, o.args()...)
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		return err
 	}
@@ -119,15 +129,22 @@ func (p *pools) start(o poolOptions) error {
 	return nil
 }
 
-func (p *pools) joined(ctx context.Context, k int) error {
+// joined waits until so many pools live.
+func (p *pools) joined(ctx context.Context, all int) error {
 	_, err := until(ctx, 5*time.Millisecond, func() (bool, error) {
-		if len(p.dead) > 0 {
-			return false, errors.New("a pool ended at once")
-		}
-		all, err := p.s.Pools()
-		return len(all) >= k, err
+		living, err := p.s.Pools()
+		return len(living) >= all, errors.Join(err, p.alive())
 	})
 	return err
+}
+
+// alive is an error where a pool has ended that was not told to.
+func (p *pools) alive() error {
+	if len(p.dead) == 0 {
+		return nil
+	}
+	said, _ := os.ReadFile(p.log)
+	return fmt.Errorf("a pool has ended: %s", tail(said))
 }
 
 // when waits until the number of called handlers is as wanted, and returns it
@@ -135,7 +152,7 @@ func (p *pools) joined(ctx context.Context, k int) error {
 func (p *pools) when(ctx context.Context, wanted func(sum int) bool) (at time.Time, sum int, err error) {
 	at, err = until(ctx, time.Millisecond, func() (bool, error) {
 		sum = p.sum()
-		return wanted(sum), nil
+		return wanted(sum), p.alive()
 	})
 	if err != nil {
 		err = fmt.Errorf("%s jobs have begun: %w", thousands(sum), err)
