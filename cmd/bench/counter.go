@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -72,7 +71,7 @@ func until(ctx context.Context, every time.Duration, holds func() (bool, error))
 			return now, err
 		}
 		if now.After(deadline) {
-			return now, errors.New("it does not come about")
+			return now, fmt.Errorf("not so after %v", giveUp)
 		}
 		if ctx.Err() != nil {
 			return now, context.Cause(ctx)

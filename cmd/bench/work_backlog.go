@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -33,6 +34,16 @@ func (b *bench) backlog(ctx context.Context, n int) (*backlog, error) {
 		b.fills[n] = l
 	}
 	return l, l.fill(ctx, n)
+}
+
+// dropBacklogs gives back the room that they take.
+func (b *bench) dropBacklogs() error {
+	var errs []error
+	for n, l := range b.fills {
+		errs = append(errs, l.s.Close(), os.RemoveAll(filepath.Dir(l.s.Dir())))
+		delete(b.fills, n)
+	}
+	return errors.Join(errs...)
 }
 
 // fill makes jobs until n wait, and has all on disk, so that nothing of it is

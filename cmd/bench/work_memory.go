@@ -20,6 +20,7 @@ func (b *bench) memory() workload {
 		title:   "Memory of a pool",
 		how:     fmt.Sprintf("A pool with 8 slots has listed what waits and done %s jobs. Resident is what it holds then, peak the most until then.", thousands(n)),
 		columns: []column{{"resident", "MB"}, {"peak", "MB"}},
+		done:    b.dropBacklogs, // no other workload comes back to them
 	}
 	for _, size := range b.backlogSizes()[2:] {
 		name := thousands(size) + " pending"

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 
@@ -43,6 +45,7 @@ func (b *bench) looking() workload {
 		},
 	}
 	var c *crowd
+	w.done = func() error { return c.drop() }
 	for _, v := range views {
 		add := func(name string, pick func() *spool.Spool) {
 			w.lines = append(w.lines, line{name, "sync off", func(ctx context.Context) ([]float64, error) {
@@ -70,6 +73,14 @@ func (b *bench) looking() workload {
 		}
 	}
 	return w
+}
+
+// drop gives back the room that it takes.
+func (c *crowd) drop() error {
+	if c == nil {
+		return nil
+	}
+	return errors.Join(c.full.Close(), c.empty.Close(), os.RemoveAll(filepath.Dir(c.full.Dir())))
 }
 
 // time is how long a call takes, the median of n.

@@ -16,6 +16,7 @@ type workload struct {
 	columns []column
 	lines   []line
 	checks  []check
+	done    func() error // where there is something to clear away
 }
 
 // A column is one of the figures that a repetition gives.
@@ -70,6 +71,11 @@ func measure(ctx context.Context, w workload, reps int, log io.Writer) *measured
 	for rep := range reps {
 		for _, l := range w.lines {
 			m.turn(ctx, l, rep, log)
+		}
+	}
+	if w.done != nil {
+		if err := w.done(); err != nil {
+			fmt.Fprintf(log, "%s: %v\n", w.name, err)
 		}
 	}
 	m.took = time.Since(began)
