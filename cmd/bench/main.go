@@ -40,7 +40,7 @@ func parseFlags() (f flags) {
 	flag.StringVar(&f.bin, "queuectl", "bin/queuectl", "the queuectl command, `PATH`")
 	flag.StringVar(&f.tmp, "tmp", os.TempDir(), "write everything that is measured below `DIR`")
 	flag.StringVar(&f.out, "o", "", "write benchmarks.md and benchmarks.svg to `DIR` (default: the report on standard output)")
-	flag.StringVar(&f.only, "only", "", "run only these workloads, `NAME,…`")
+	flag.StringVar(&f.only, "only", "", "run only these workloads, `NAME,…`; of NAME:TEXT only the lines that contain the text")
 	flag.IntVar(&f.reps, "reps", 5, "turns of each contender, `N`")
 	flag.Float64Var(&f.scale, "scale", 1, "multiply all sizes by `F`")
 	flag.BoolVar(&f.quick, "quick", false, "the same as -reps 2 -scale 0.005, to see that all works; the figures mean nothing")
@@ -104,7 +104,8 @@ func newBench(f flags) (*bench, error) {
 	return &bench{bin: bin, tmp: tmp, scale: f.scale, huge: f.huge, fills: map[int]*backlog{}}, nil
 }
 
-// choose picks the workloads with these names.
+// choose picks the workloads with these names; of NAME:TEXT the lines in which
+// the text occurs.
 func choose(all []workload, only string) ([]workload, error) {
 	if only == "" {
 		return all, nil
@@ -115,11 +116,14 @@ func choose(all []workload, only string) ([]workload, error) {
 	}
 	var chosen []workload
 	for name := range strings.SplitSeq(only, ",") {
+		name, text, _ := strings.Cut(name, ":")
 		i := slices.Index(names, name)
 		if i < 0 {
 			return nil, fmt.Errorf("no workload %q; there are %s", name, strings.Join(names, ", "))
 		}
-		chosen = append(chosen, all[i])
+		w := all[i]
+		w.lines = slices.DeleteFunc(slices.Clone(w.lines), func(l line) bool { return !strings.Contains(l.name, text) })
+		chosen = append(chosen, w)
 	}
 	return chosen, nil
 }

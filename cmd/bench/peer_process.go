@@ -41,6 +41,7 @@ func nqCalls(ctx context.Context, dir string, n int) ([]float64, error) {
 		return nil, err
 	}
 	queue := queueDir(dir, 0)
+	defer nqEnd(queue)
 	if err := nqCmd(ctx, queue, append([]string{"nq", "-q"}, g.command()...)...).Run(); err != nil {
 		return nil, err
 	}
@@ -58,7 +59,7 @@ func tspCalls(ctx context.Context, dir string, n int) ([]float64, error) {
 		return nil, err
 	}
 	took, err := calls(n, func() *exec.Cmd { return t.cmd(ctx, "true") })
-	return took, errors.Join(err, g.open(), t.done(ctx), t.cmd(ctx, "-K").Run())
+	return took, errors.Join(err, g.open(), t.done(ctx), t.cmd(context.WithoutCancel(ctx), "-K").Run())
 }
 
 func redisCalls(fsync string) func(ctx context.Context, dir string, n int) ([]float64, error) {

@@ -32,25 +32,28 @@ func (b *bench) commands() workload {
 		name:  "commands",
 		title: fmt.Sprintf("%s times `sh -c true`, %d at a time", thousands(n), commandSlots),
 		how: "From the first command handed over to the end of the last one. queuectl has two lines: the worker alone " +
-			"(`worker start --drain` on a backlog that waits), and with the one `enqueue -` that makes the backlog. " +
-			"task-spooler and nq get each command by a program of its own, as they do; nq runs one at a time, so it has two queues.",
+			"(`worker start --drain` on a backlog that waits), and with the one `enqueue -` that makes the backlog.",
 		columns: []column{{"rate", "commands/s"}},
 	}
-	add := func(name, level string, run runAll) {
+	if withPeers {
+		w.how += " task-spooler and nq get each command by a program of its own, as they do. nq runs one at a time, so it has two queues, " +
+			fmt.Sprintf("and only %s commands, since it is the slower the more there are.", thousands(n/nqPart))
+	}
+	add := func(name, level string, n int, run runAll) {
 		w.lines = append(w.lines, line{name, level, b.inDir("commands", func(ctx context.Context, dir string) ([]float64, error) {
 			took, err := run(ctx, dir, n)
 			return []float64{perSecond(n, took)}, err
 		})})
 	}
 	const us, whole = "queuectl worker", "queuectl enqueue and worker"
-	add("C loop, posix_spawn", "none", b.cLoop)
-	add("Go loop, os.StartProcess", "none", goLoop)
-	add("xargs -P2", "none", xargs)
-	add(us, "sync full", func(ctx context.Context, dir string, n int) (time.Duration, error) {
+	add("C loop, posix_spawn", "none", n, b.cLoop)
+	add("Go loop, os.StartProcess", "none", n, goLoop)
+	add("xargs -P2", "none", n, xargs)
+	add(us, "sync full", n, func(ctx context.Context, dir string, n int) (time.Duration, error) {
 		_, worker, err := b.enqueueAndWork(ctx, dir, n)
 		return worker, err
 	})
-	add(whole, "sync full", func(ctx context.Context, dir string, n int) (time.Duration, error) {
+	add(whole, "sync full", n, func(ctx context.Context, dir string, n int) (time.Duration, error) {
 		enqueue, worker, err := b.enqueueAndWork(ctx, dir, n)
 		return enqueue + worker, err
 	})
@@ -60,7 +63,7 @@ func (b *bench) commands() workload {
 		ratio("queuectl worker against xargs -P2", us, "xargs -P2", 0, 1))
 	if withPeers {
 		for _, p := range commandPeers {
-			add(p.name, p.level, p.run)
+			add(p.name, p.level, n/p.part, p.run)
 			w.checks = append(w.checks, ratio("queuectl with enqueue against "+p.name, whole, p.name, 0, 1))
 		}
 	}
