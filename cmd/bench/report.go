@@ -83,6 +83,7 @@ func (r *report) text(w io.Writer) error {
 
 func (m *measured) Title() string { return m.title }
 func (m *measured) How() string   { return m.how }
+func (m *measured) Note() string  { return note(notesText, m.name) }
 func (m *measured) Took() string  { return m.took.Round(time.Second).String() }
 
 // Head is the heads of the columns.
