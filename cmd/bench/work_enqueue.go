@@ -24,24 +24,26 @@ func (b *bench) enqueue() workload {
 	}
 	for _, way := range b.ways() {
 		for _, r := range all {
-			if _, ok := r.open().(batcher); ok || !way.batch {
-				w.lines = append(w.lines, line{way.label(r), r.level, b.started(r, func(ctx context.Context, q queue) ([]float64, error) {
-					began := time.Now()
-					err := way.run(ctx, q)
-					return []float64{perSecond(way.n, time.Since(began))}, err
-				})})
+			if way.fits(r) {
+				w.lines = append(w.lines, line{way.label(r), r.level, b.started(r, way.rate)})
 			}
 		}
 		for us, them := range pairs(all) {
-			if _, ok := them.open().(batcher); ok || !way.batch {
+			if way.fits(them) {
 				w.checks = append(w.checks, ratio(way.label(us)+" against "+them.name, way.label(us), way.label(them), 0, way.reach))
 			}
 		}
 	}
-	us, ways := all[0], b.ways()
-	w.checks = append(w.checks, ratio("queuectl in batches against one by one", ways[2].label(us), ways[0].label(us), 0, 5))
+	single, batches := b.ways()[0], b.ways()[2]
+	for _, r := range all {
+		w.checks = append(w.checks, ratio("queuectl in batches against "+single.label(r), batches.label(all[0]), single.label(r), 0, batchReach))
+	}
 	return w
 }
+
+// batchReach is how many times as fast as one by one, here or elsewhere, jobs
+// are to be made in batches.
+const batchReach = 5
 
 // A way is one in which jobs are made.
 type way struct {
@@ -53,6 +55,19 @@ type way struct {
 }
 
 func (w way) label(r rival) string { return r.name + ", " + w.name }
+
+// fits reports whether a queue can do it.
+func (w way) fits(r rival) bool {
+	_, ok := r.open().(batcher)
+	return ok || !w.batch
+}
+
+// rate is how many jobs are made in a second.
+func (w way) rate(ctx context.Context, q queue) ([]float64, error) {
+	began := time.Now()
+	err := w.run(ctx, q)
+	return []float64{perSecond(w.n, time.Since(began))}, err
+}
 
 func (b *bench) ways() []way {
 	each := func(name string, n, goroutines int) way {
