@@ -137,9 +137,9 @@ func room(dir string, jobs int) error {
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return fmt.Errorf("look for room in %s: %w", dir, err)
 	}
-	free := s.Bavail * uint64(s.Bsize)
+	free := uint64(s.Bavail) * uint64(s.Bsize) // signed on some systems
 	// Some file systems make inodes as they need them, and say 0.
-	if (s.Files > 0 && s.Ffree < uint64(jobs)) || free < uint64(jobs)*perJob {
+	if (s.Files > 0 && uint64(s.Ffree) < uint64(jobs)) || free < uint64(jobs)*perJob {
 		return fmt.Errorf("%s has %d GB and %d inodes free; %s jobs take %d GB and an inode each (-tmp DIR)",
 			dir, free/1e9, s.Ffree, thousands(jobs), jobs*perJob/1e9)
 	}
