@@ -45,7 +45,7 @@ func drawBacklog(w io.Writer, m *measured, sizes []int) error {
 	c := chart{Width: 720, Height: 400, Left: 80, Right: 610, Top: 60, Bottom: 340}
 	top := 0.0
 	for _, l := range m.lines {
-		if s := summarize(m.values[l.name][0]); !math.IsNaN(s.max) {
+		if s := summarize(m.of(l.name, 0)); !math.IsNaN(s.max) {
 			top = max(top, s.max)
 		}
 	}
@@ -61,7 +61,7 @@ func drawBacklog(w io.Writer, m *measured, sizes []int) error {
 	for i, k := range poolCounts {
 		line := curve{Name: plural(k, "pool"), Colour: colours[i]}
 		for _, size := range sizes {
-			s := summarize(m.values[flatLabel(size, k)][0])
+			s := summarize(m.of(flatLabel(size, k), 0))
 			if !math.IsNaN(s.median) {
 				line.Points = append(line.Points, point{x(math.Log10(float64(size))), y(s.median), y(s.min), y(s.max)})
 			}

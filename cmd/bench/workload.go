@@ -112,16 +112,23 @@ func (m *measured) add(name string, got []float64, err error) {
 	}
 }
 
+// of is what a line measured, turn by turn; nothing where it was not chosen.
+func (m *measured) of(line string, col int) []float64 {
+	if v, ok := m.values[line]; ok {
+		return v[col]
+	}
+	return nil
+}
+
 // check works out a check in every turn.
 func (m *measured) check(c check) summary {
 	var got []float64
 	for turn := range m.turns() {
 		got = append(got, c.value(func(line string, col int) float64 {
-			v, ok := m.values[line]
-			if !ok {
-				return math.NaN()
+			if v := m.of(line, col); v != nil {
+				return v[turn]
 			}
-			return v[col][turn]
+			return math.NaN()
 		}))
 	}
 	return summarize(got)
