@@ -104,28 +104,34 @@ func newBench(f flags) (*bench, error) {
 	return &bench{bin: bin, tmp: tmp, scale: f.scale, huge: f.huge, fills: map[int]*backlog{}}, nil
 }
 
-// choose picks the workloads with these names; of NAME:TEXT the lines in which
-// the text occurs.
-func choose(all []workload, only string) ([]workload, error) {
+// choose picks the workloads with these names, in their own order; of NAME:TEXT
+// the lines in which the text occurs.
+func choose(all []workload, only string) (chosen []workload, err error) {
 	if only == "" {
 		return all, nil
+	}
+	texts := map[string][]string{} // by name
+	for name := range strings.SplitSeq(only, ",") {
+		name, text, _ := strings.Cut(name, ":")
+		texts[name] = append(texts[name], text)
 	}
 	var names []string
 	for _, w := range all {
 		names = append(names, w.name)
-	}
-	var chosen []workload
-	for name := range strings.SplitSeq(only, ",") {
-		name, text, _ := strings.Cut(name, ":")
-		i := slices.Index(names, name)
-		if i < 0 {
-			return nil, fmt.Errorf("no workload %q; there are %s", name, strings.Join(names, ", "))
+		if wanted := texts[w.name]; wanted != nil {
+			w.lines = slices.DeleteFunc(slices.Clone(w.lines), func(l line) bool { return !containsAny(l.name, wanted) })
+			chosen = append(chosen, w)
 		}
-		w := all[i]
-		w.lines = slices.DeleteFunc(slices.Clone(w.lines), func(l line) bool { return !strings.Contains(l.name, text) })
-		chosen = append(chosen, w)
+		delete(texts, w.name)
+	}
+	for name := range texts {
+		return nil, fmt.Errorf("no workload %q; there are %s", name, strings.Join(names, ", "))
 	}
 	return chosen, nil
+}
+
+func containsAny(s string, texts []string) bool {
+	return slices.ContainsFunc(texts, func(t string) bool { return strings.Contains(s, t) })
 }
 
 // perJob is what a job takes on most disks: a block, two names and an inode.

@@ -87,3 +87,29 @@ func TestChecksName(t *testing.T) {
 		}
 	}
 }
+
+func TestChoose(t *testing.T) {
+	all := []workload{
+		{name: "one", lines: []line{{name: "a1"}, {name: "b1"}, {name: "c1"}}},
+		{name: "two", lines: []line{{name: "a2"}}},
+	}
+	for only, want := range map[string]string{
+		"": "one[a1 b1 c1] two[a2] ", "two": "two[a2] ", "two,one:c,one:a": "one[a1 c1] two[a2] ", "one:x": "one[] ",
+	} {
+		chosen, err := choose(all, only)
+		got := ""
+		for _, w := range chosen {
+			var names []string
+			for _, l := range w.lines {
+				names = append(names, l.name)
+			}
+			got += fmt.Sprint(w.name, names, " ")
+		}
+		if got != want || err != nil {
+			t.Errorf("%q: %q, %v, want %q", only, got, err, want)
+		}
+	}
+	if _, err := choose(all, "one,three"); err == nil || !strings.Contains(err.Error(), `"three"`) {
+		t.Errorf("an unknown name: %v", err)
+	}
+}
