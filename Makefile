@@ -26,7 +26,7 @@ fishdir = $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: build ## build, then watch real jobs run, fail, retry and die in a temporary spool
@@ -111,8 +111,21 @@ powercut: ## cut the power of ext4, xfs and btrfs 200 times each (root)
 model: ## compare the spool with a model of it after every step, in memory and on disk, for long
 	QUEUECTL_LONG=1 $(GO) test ./spool -run '^TestModel' -v -count 1 -timeout 2h
 
+BENCHFLAGS  ?= -o docs
+
 .PHONY: bench
-bench: ## run the benchmarks, BENCHTIME (1s) each
+bench: build ## measure it beside bare loops and itself, and write docs/benchmarks.md; BENCHFLAGS=-quick only tries
+	$(GO) build -C cmd/bench -o ../../bin/bench .
+	bin/bench $(BENCHFLAGS)
+
+.PHONY: bench-peers
+bench-peers: build ## the same beside nq, task-spooler, parallel, asynq, goqite, river and beanstalkd, which it installs
+	sh cmd/bench/install.sh
+	$(GO) build -C cmd/bench -tags peers -o ../../bin/bench .
+	bin/bench $(BENCHFLAGS)
+
+.PHONY: microbench
+microbench: ## run the micro-benchmarks, BENCHTIME (1s) each
 	$(GO) test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 
 .PHONY: fuzz

@@ -15,7 +15,7 @@ import (
 
 // maxSlots bounds the slots of one pool. A running command keeps one thread of
 // the process busy, and Go ends a program with 10,000 of these.
-const maxSlots = 4096
+const maxSlots = 16384
 
 // Options of New.
 type Options struct {

@@ -56,7 +56,7 @@ pending again, uncharged.`,
 }
 
 // maxSlots is the most that the runner takes.
-const maxSlots = 4096
+const maxSlots = 16384
 
 func (o *workerStartOptions) run(cmd *cobra.Command) (err error) {
 	if o.count < 1 || o.count > maxSlots {
