@@ -35,7 +35,7 @@ var reportText string
 
 func newReport(b *bench, f flags) *report {
 	return &report{
-		Began: time.Now(), Command: strings.Join(append([]string{filepath.Base(os.Args[0])}, os.Args[1:]...), " "),
+		Began: time.Now(), Command: commandLine(),
 		Peers: withPeers, Reps: f.reps, Scale: f.scale,
 		Machine: machine(b.tmp), Versions: versions(b.bin), Load: [2]string{load()}, sizes: b.backlogSizes(),
 	}
@@ -155,4 +155,17 @@ func (r *report) Size() string {
 		return ""
 	}
 	return fmt.Sprintf("Sizes are scaled by %g: these figures say nothing about the real ones.", r.Scale)
+}
+
+// commandLine is how the program was called. Where it wrote to is of no
+// interest to others.
+func commandLine() string {
+	words := []string{filepath.Base(os.Args[0])}
+	for i, w := range os.Args[1:] {
+		if before := os.Args[i]; i > 0 && (before == "-tmp" || before == "-o") {
+			w = "DIR"
+		}
+		words = append(words, w)
+	}
+	return strings.Join(words, " ")
 }
