@@ -23,8 +23,6 @@ type breach struct {
 	hides    func(path string) bool      // such names are not there
 	lists    func(name string) bool      // names that listings leave out
 	keeps    func(path string) bool      // such names are not removed
-	counts   bool                        // no file has a second name
-	quiet    bool                        // nobody ever writes to a file
 }
 
 // door is the file system as a process sees it.
@@ -122,9 +120,6 @@ func (f *breachedFile) Stat() (fsys.Info, error) {
 		f.x.held = info
 	}
 	f.x.last = "stat"
-	if f.x.b.counts {
-		info.Nlink = 1
-	}
 	return info, err
 }
 
@@ -148,11 +143,6 @@ func (f *breachedFile) ReadAt(b []byte, off int64) (int, error) {
 func (f *breachedFile) WriteAt(b []byte, off int64) (int, error) {
 	f.x.last = "write"
 	return f.File.WriteAt(b, off)
-}
-
-func (f *breachedFile) NoWriter() (bool, error) {
-	none, err := f.File.NoWriter()
-	return none || f.x.b.quiet, err
 }
 
 func (f *breachedFile) Close() error {

@@ -62,6 +62,16 @@ func asIfHere(p string, b []byte) {
 	}
 }
 
+// once is for a move that brings a job with a mark, which there is one of.
+func once(mark string, what func(*world) string) func(*world) string {
+	return func(w *world) string {
+		if _, told := w.told[mark]; told {
+			return ""
+		}
+		return what(w)
+	}
+}
+
 // Scenes of one rule each.
 var (
 	claimAndEditor = scene{
@@ -76,7 +86,7 @@ var (
 	}
 	adoptAndExchange = scene{
 		name: "adopter + mv z.json pending/x.json", base: drops("x"), setup: joined(0), acts: acts(work),
-		kills: true, hands: []hand{{name: "mv z.json pending/x.json", what: func(w *world) string { return "pending/x.json" }, do: func(w *world, p string) {
+		kills: true, hands: []hand{{name: "mv z.json pending/x.json", what: once("z", func(*world) string { return "pending/x.json" }), do: func(w *world, p string) {
 			if w.there(p) {
 				delete(w.told, "x") // the person has overwritten it
 			}
@@ -88,7 +98,7 @@ var (
 	releaseAndDrop = scene{
 		name: "release + mv z.json pending/X", base: base(Pending), setup: runningIn(0),
 		acts: acts(func(a *actor) error { return a.ended().Release("stop", false) }), kills: true,
-		hands: []hand{{name: "mv z.json pending/X", what: first(Processing), do: func(w *world, p string) {
+		hands: []hand{{name: "mv z.json pending/X", what: once("z", first(Processing)), do: func(w *world, p string) {
 			w.must(w.Write("z.json", []byte(`{"command":"true",`+withMark("z")+`}`)))
 			to := "pending/" + unclaimed(path.Base(p))
 			w.must(w.Rename("z.json", to))

@@ -85,8 +85,8 @@ func (a *actor) kept(user string, old []Entry) {
 }
 
 // FuzzScan puts any two files anywhere into a spool with a job, and has a pool
-// do all that pools do. The job is done, and what lay in a state directory is
-// still somewhere, byte for byte or as a job's own file.
+// do all that pools do. What lay in a state directory is still somewhere, byte
+// for byte or as a job's own file.
 func FuzzScan(f *testing.F) {
 	name := "20261123T180000.123456Z-5-job.json"
 	f.Add(uint8(0), uint8(0), "drop.json", []byte(`{"command":"a"}`), uint8(1), uint8(0), name, []byte(`{"id":"job","command":"a"}`))

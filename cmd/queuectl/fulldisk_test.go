@@ -26,26 +26,13 @@ func diskBench(t *testing.T, options ...string) smallDisk {
 	if os.Getuid() != 0 {
 		t.Skip("only root may mount a file system")
 	}
-	for _, program := range []string{"mkfs.ext4", "mount", "umount", "fsck.ext4"} {
+	for _, program := range []string{"mkfs.ext4", "mount", "umount", "mountpoint", "fsck.ext4"} {
 		need(t, program)
 	}
 	dir := t.TempDir() // before the bench's: it is removed after the disk is unmounted
-	d := smallDisk{image: filepath.Join(dir, "image"), dir: filepath.Join(dir, "disk")}
-	if err := os.Mkdir(d.dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(d.image, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(d.image, 16<<20); err != nil {
-		t.Fatal(err)
-	}
+	mkfs := append([]string{"mkfs.ext4", "-q", "-F"}, options...)
+	d := smallDisk{image: filepath.Join(dir, "image"), dir: mounted(t, dir, 16<<20, mkfs, "loop,errors=remount-ro")}
 	d.bench = &bench{T: t, dir: t.TempDir(), spool: filepath.Join(d.dir, "spool")}
-	d.root("mkfs.ext4", append(append([]string{"-q"}, options...), d.image)...)
-	if out, err := exec.Command("mount", "-o", "loop,errors=remount-ro", d.image, d.dir).CombinedOutput(); err != nil {
-		t.Skipf("no loop devices here: %v: %s", err, out)
-	}
-	t.Cleanup(d.unmount)
 	t.Cleanup(d.end)
 	return d
 }
@@ -57,11 +44,6 @@ func (d smallDisk) root(name string, args ...string) string {
 		d.Fatalf("%s %q: %v\n%s", name, args, err, out)
 	}
 	return strings.TrimSpace(string(out))
-}
-
-// unmount waits for what the kernel still has open there.
-func (d smallDisk) unmount() {
-	d.till("the disk is unmounted", func() bool { return exec.Command("umount", d.dir).Run() == nil })
 }
 
 // exhaust fills the disk with one file to its last byte, or with empty files
@@ -166,9 +148,9 @@ func TestReadOnlyDisk(t *testing.T) {
 	}
 	p.signal(syscall.SIGKILL)
 	p.wait()
-	d.unmount()
+	unmount(d.T, d.dir)
 	_ = exec.Command("fsck.ext4", "-fy", d.image).Run() // its status says that it has repaired
-	d.root("mount", "-o", "loop", d.image, d.dir)
+	mount(d.T, d.image, d.dir, "loop")
 	d.drain()
 	if c := d.count("completed"); c != n {
 		d.Errorf("%d of %d jobs are completed", c, n)

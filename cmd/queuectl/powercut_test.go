@@ -86,47 +86,6 @@ func reflinkDisk(t *testing.T) string {
 	return mounted(t, t.TempDir(), 4<<30, []string{"mkfs.xfs", "-q", "-m", "reflink=1"}, "loop")
 }
 
-// mounted makes a file system in a file of that directory, and mounts it.
-func mounted(t *testing.T, dir string, size int64, mkfs []string, options string) string {
-	t.Helper()
-	image := filepath.Join(dir, "image")
-	f, err := os.Create(image)
-	if err == nil {
-		err = f.Truncate(size)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	f.Close()
-	if out, err := exec.Command(mkfs[0], append(mkfs[1:len(mkfs):len(mkfs)], image)...).CombinedOutput(); err != nil {
-		t.Fatalf("%q: %v\n%s", mkfs, err, out)
-	}
-	return mount(t, image, dir+"/mnt", options)
-}
-
-func mount(t *testing.T, image, at, options string) string {
-	t.Helper()
-	if err := os.MkdirAll(at, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("mount", "-o", options, image, at).CombinedOutput(); err != nil {
-		t.Skipf("no such loop device or file system here: mount: %v: %s", err, out)
-	}
-	t.Cleanup(func() { unmount(t, at) })
-	return at
-}
-
-func unmount(t *testing.T, at string) {
-	var out []byte
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if exec.Command("mountpoint", "-q", at).Run() != nil {
-			return // it is unmounted, or was
-		}
-		out, _ = exec.Command("umount", at).CombinedOutput()
-	}
-	t.Errorf("umount: %s", out)
-}
-
 // A snapshot is the disk in one instant, and what was acknowledged before it.
 type snapshot struct {
 	image string
@@ -198,8 +157,8 @@ func clone(t *testing.T, from, to string) {
 	}
 }
 
-// look starts after the cut: the disk is mounted, the spool recovered and
-// checked, and everything looked for that was acknowledged.
+// look starts after the cut: the disk is mounted, the spool recovered, and
+// everything looked for that was acknowledged, before check mends anything.
 func (c *snapshot) look(t *testing.T, dir, options string, level spool.SyncLevel) (lost int) {
 	at := mount(t, c.image, filepath.Join(dir, "after"), options)
 	defer unmount(t, at)
@@ -214,12 +173,6 @@ func (c *snapshot) look(t *testing.T, dir, options string, level spool.SyncLevel
 	defer s.Close()
 	if _, err := s.Recover(context.Background()); err != nil {
 		t.Fatalf("recover: %v", err)
-	}
-	// What had not been promised yet may be there in part: check mends it.
-	for _, repair := range []bool{true, false} {
-		if rep, err := s.Check(context.Background(), repair); err != nil || (!repair && !rep.OK()) {
-			t.Errorf("check: %v, %+v", err, rep.Findings)
-		}
 	}
 	where := make(map[string]string)
 	for _, st := range spool.States {
@@ -242,6 +195,12 @@ func (c *snapshot) look(t *testing.T, dir, options string, level spool.SyncLevel
 		lost++
 		if level != spool.SyncOff {
 			t.Errorf("%s was acknowledged, and is at %q: %v\n%s", id, where[id], err, data)
+		}
+	}
+	// What had not been promised yet may be there in part: check mends it.
+	for _, repair := range []bool{true, false} {
+		if rep, err := s.Check(context.Background(), repair); err != nil || (!repair && !rep.OK()) {
+			t.Errorf("check: %v, %+v", err, rep.Findings)
 		}
 	}
 	return lost
