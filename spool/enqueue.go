@@ -162,7 +162,8 @@ func (s *Spool) publish(ctx context.Context, b birth) error {
 		}
 		return err
 	}
-	sync, once := s.syncing(), s.fs.SyncsNames()
+	sync := s.syncing()
+	once := sync && s.fs.SyncsNames()
 	if sync && !once {
 		if err := s.group.sync(f); err != nil {
 			return undo(err, false)
@@ -171,7 +172,7 @@ func (s *Spool) publish(ctx context.Context, b birth) error {
 	if err := s.linkIDThen(ctx, staged, b.name.ID, sync && !once); err != nil {
 		return undo(err, false)
 	}
-	if sync && once {
+	if once {
 		if err := s.group.sync(f); err != nil {
 			return undo(err, true)
 		}

@@ -26,7 +26,7 @@ type OS struct {
 	root int
 	self Info // of root
 
-	syncsNames bool
+	syncsNames func() bool // asks once
 
 	mu    sync.RWMutex
 	dirs  map[string]int      // top-level directory -> handle
@@ -49,13 +49,13 @@ func Open(dir string) (*OS, error) {
 		return nil, &os.PathError{Op: "stat", Path: dir, Err: err}
 	}
 	return &OS{
-		dir: dir, root: fd, self: info(&st), syncsNames: syncsNames(fd),
+		dir: dir, root: fd, self: info(&st), syncsNames: sync.OnceValue(func() bool { return syncsNames(fd) }),
 		dirs: make(map[string]int), below: make(map[string]struct{}),
 	}, nil
 }
 
 // SyncsNames is known of a few file systems.
-func (o *OS) SyncsNames() bool { return o.syncsNames }
+func (o *OS) SyncsNames() bool { return o.syncsNames() }
 
 // Close gives back all handles.
 func (o *OS) Close() error {

@@ -2,8 +2,11 @@ package fsys
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -69,18 +72,37 @@ func (o *OS) Network() bool {
 }
 
 // syncsNames knows the file systems on which power cuts have shown it
-// (TestOneSync): a link and a rename change the inode whose name they make, and
-// fsync(2) of the file commits the transaction in which they did.
+// (TestNamesByOneSync): a link and a rename change the inode whose name they
+// make, and fsync(2) of the file commits the transaction in which they did.
 func syncsNames(fd int) bool {
 	var st unix.Statfs_t
 	if unix.Fstatfs(fd, &st) != nil {
 		return false
 	}
 	switch uint32(st.Type) {
-	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
+	case unix.EXT4_SUPER_MAGIC:
+		return hasJournal(fd)
+	case unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
 		return true
 	}
 	return false
+}
+
+// hasJournal tells an ext4 that has transactions from one that was made
+// without, and from an ext2, which has the same number. What sysfs does not
+// tell has none.
+func hasJournal(fd int) bool {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return false
+	}
+	device, err := os.Readlink(fmt.Sprintf("/sys/dev/block/%d:%d", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	if err != nil {
+		return false
+	}
+	task, err := os.ReadFile("/sys/fs/ext4/" + filepath.Base(device) + "/journal_task")
+	text := strings.TrimSpace(string(task))
+	return err == nil && text != "" && text != "<none>"
 }
 
 // Space tells by statfs(2).
