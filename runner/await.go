@@ -34,12 +34,13 @@ type earlyEnd struct {
 	left  bool          // the pool has gone on without it
 }
 
-// await waits until done is closed. On a timeout, a request to cancel, or a
-// stop it calls term, and kill 5 seconds later.
-func (a *attempt) await(c *spool.Claim, done <-chan struct{}, term func(why cause), kill func()) (end earlyEnd) {
+// await waits until done is closed, for what began at a time and may take as
+// long as limit. On a timeout, a request to cancel, or a stop it calls term, and
+// kill 5 seconds later.
+func (a *attempt) await(c *spool.Claim, began time.Time, limit time.Duration, done <-chan struct{}, term func(why cause), kill func()) (end earlyEnd) {
 	var late, deadly <-chan time.Time
-	if end.limit = a.timeout(c); end.limit > 0 {
-		t := time.NewTimer(end.limit)
+	if end.limit = limit; limit > 0 {
+		t := time.NewTimer(time.Until(began.Add(limit)))
 		defer t.Stop()
 		late = t.C
 	}

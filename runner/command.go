@@ -22,6 +22,10 @@ const lockFD = 63
 // pool's own: who ends a service signals all its processes, in any order.
 const stopComing = 250 * time.Millisecond
 
+// shortLife is how long a process runs before anything but its timeout can end
+// it early.
+const shortLife = 10 * time.Millisecond
+
 // command runs a command or an argv and waits for its end.
 func (a *attempt) command(c *spool.Claim, l *jobLog) ending {
 	out, err := l.open()
@@ -39,9 +43,7 @@ func (a *attempt) command(c *spool.Claim, l *jobLog) ending {
 	if err := c.Started(p.proc.Pid); err != nil {
 		a.log(slog.LevelWarn, "cannot write down the job's pid", c, "error", err)
 	}
-	end := a.await(c, p.done,
-		func(cause) { p.end(syscall.SIGTERM) },
-		func() { p.end(syscall.SIGKILL) })
+	end := a.attend(c, p)
 	if end.left {
 		return ending{left: true}
 	}
@@ -53,6 +55,26 @@ func (a *attempt) command(c *spool.Claim, l *jobLog) ending {
 		a.awaitStop()
 	}
 	return endingOf(p.state, end, closed(a.d.stop.stopping))
+}
+
+// attend waits for the end of a process. Many end at once: only for one that
+// does not, a goroutine looks for reasons to end it.
+func (a *attempt) attend(c *spool.Claim, p *process) earlyEnd {
+	began, limit, short := time.Now(), a.timeout(c), shortLife
+	if limit > 0 {
+		short = min(short, limit)
+	}
+	over := make(chan earlyEnd, 1)
+	guard := time.AfterFunc(short, func() {
+		over <- a.await(c, began, limit, p.done,
+			func(cause) { p.end(syscall.SIGTERM) },
+			func() { p.end(syscall.SIGKILL) })
+	})
+	p.wait()
+	if guard.Stop() {
+		return earlyEnd{}
+	}
+	return <-over
 }
 
 // awaitStop gives the stop of the pool a moment to come.
@@ -71,6 +93,7 @@ type launch struct {
 	env     []string
 	as      string // the user's name, where it is not our own
 	sys     syscall.SysProcAttr
+	instead *launch // where this one fails: what the shell makes of it counts
 }
 
 // launch is how a job's process is started as our own user.
@@ -91,6 +114,11 @@ func (p *Pool) launch(c *spool.Claim) (*launch, error) {
 		var err error
 		if l.program, err = lookPath(j.Argv[0], j.Cwd, l.env); err != nil {
 			return nil, err
+		}
+	} else if words := plainWords(j.Command); words != nil && asSh(l.env) {
+		if program, err := lookPath(words[0], j.Cwd, l.env); err == nil {
+			shell := *l
+			l.program, l.argv, l.instead = program, words, &shell
 		}
 	}
 	return l, nil
@@ -115,10 +143,14 @@ func (p *Pool) start(c *spool.Claim, out *os.File) (*process, error) {
 		files[lockFD] = lock
 	}
 	proc, err := os.StartProcess(l.program, l.argv, &os.ProcAttr{Dir: l.dir, Env: l.env, Files: files, Sys: &l.sys})
+	if err != nil && l.instead != nil && !lacking(err) {
+		l = l.instead
+		proc, err = os.StartProcess(l.program, l.argv, &os.ProcAttr{Dir: l.dir, Env: l.env, Files: files, Sys: &l.sys})
+	}
 	if err != nil {
 		return nil, l.failed(err)
 	}
-	return await(proc), nil
+	return &process{proc: proc, done: make(chan struct{})}, nil
 }
 
 // failed says in a job's terms why it could not be started.
@@ -175,14 +207,15 @@ func lookPath(name, cwd string, env []string) (string, error) {
 		if !filepath.IsAbs(dir) {
 			continue
 		}
-		at := filepath.Join(dir, name)
-		err := checkProgram(name, at)
-		if err == nil {
+		at := dir + "/" + name
+		info, err := os.Stat(at)
+		if err != nil {
+			continue
+		}
+		if err = runnable(name, info); err == nil {
 			return at, nil
 		}
-		if _, statErr := os.Stat(at); statErr == nil {
-			denied = err
-		}
+		denied = err
 	}
 	if denied != nil {
 		return "", denied
@@ -197,6 +230,12 @@ func checkProgram(name, at string) error {
 		return fmt.Errorf("command %q not found", name)
 	case err != nil:
 		return fmt.Errorf("command %q cannot be used: %w", name, errors.Unwrap(err))
+	}
+	return runnable(name, info)
+}
+
+func runnable(name string, info fs.FileInfo) error {
+	switch {
 	case info.IsDir():
 		return fmt.Errorf("command %q is a directory", name)
 	case info.Mode()&0o111 == 0:

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"time"
 
 	"queuectl/spool"
 )
@@ -58,7 +59,7 @@ func (a *attempt) handle(ctx context.Context, c *spool.Claim, h Handler, l *jobL
 		call(ctx, h, j, &e)
 	}()
 	kill := func() { a.log(slog.LevelWarn, "the handler does not return", c) }
-	end := a.await(c, done, func(why cause) { cancel(why.err()) }, kill)
+	end := a.await(c, time.Now(), a.timeout(c), done, func(why cause) { cancel(why.err()) }, kill)
 	if end.left {
 		return ending{left: true}
 	}

@@ -18,13 +18,6 @@ type process struct {
 	reaped bool // its number may be somebody else's
 }
 
-// await has a goroutine wait for the process.
-func await(proc *os.Process) *process {
-	p := &process{proc: proc, done: make(chan struct{})}
-	go p.wait()
-	return p
-}
-
 // end signals the group.
 func (p *process) end(sig syscall.Signal) {
 	p.mu.Lock()
