@@ -28,12 +28,9 @@ func memory() string {
 	return fmt.Sprintf("%.0f GiB", float64(kb)/(1<<20))
 }
 
-// load is how busy the machine is with this and other things.
-func load() string { return firstMatch("/proc/loadavg", `^(\S+)`) }
-
 // versions are those of all contenders that are here.
-func versions(bin string) []fact {
-	facts := []fact{{"queuectl", said(bin, "--version") + ", " + said("git", "describe", "--always", "--dirty", "--tags")}, {"Go", runtime.Version()}}
+func versions() []fact {
+	facts := []fact{{"Go", runtime.Version()}}
 	for _, c := range [][]string{
 		{"gcc", "--version"},
 		{"xargs", "--version"},

@@ -39,7 +39,7 @@ type flags struct {
 func parseFlags() (f flags) {
 	flag.StringVar(&f.bin, "queuectl", "bin/queuectl", "the queuectl command, `PATH`")
 	flag.StringVar(&f.tmp, "tmp", os.TempDir(), "write everything that is measured below `DIR`")
-	flag.StringVar(&f.out, "o", "", "write benchmarks.md and benchmarks.svg to `DIR` (default: the report on standard output)")
+	flag.StringVar(&f.out, "o", "", "write benchmarks.md and benchmarks.svg to `DIR`, where sections that are not measured now are kept (default: the report on standard output)")
 	flag.StringVar(&f.only, "only", "", "run only these workloads, `NAME,…`; of NAME:TEXT only the lines that contain the text")
 	flag.IntVar(&f.reps, "reps", 5, "turns of each contender, `N`")
 	flag.Float64Var(&f.scale, "scale", 1, "multiply all sizes by `F`")
@@ -75,14 +75,26 @@ func benchMain(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	r := newReport(b, f)
+	r, err := newReport(b, f)
+	if err != nil {
+		return err
+	}
 	for _, w := range chosen {
-		r.add(measure(ctx, w, f.reps, os.Stderr))
+		m := measure(ctx, w, f.reps, os.Stderr)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		r.add(m)
+		if f.out != "" { // what is there is there
+			if err := r.write(f.out); err != nil {
+				return err
+			}
+		}
 	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
+	if f.out == "" {
+		return r.print(os.Stdout)
 	}
-	return r.write(f.out)
+	return nil
 }
 
 func newBench(f flags) (*bench, error) {

@@ -2,8 +2,10 @@ package main
 
 import (
 	_ "embed"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -14,17 +16,19 @@ import (
 
 // report is what benchmarks.md says.
 type report struct {
-	Began    time.Time
-	Command  string
+	began    time.Time
+	command  string
+	version  string // of queuectl
 	Peers    bool
-	Reps     int
-	Scale    float64
+	scale    float64
 	Machine  []fact
 	Versions []fact
-	Sections []*measured
-	Load     [2]string // before and after
-	Chart    bool      // there is a picture
-	sizes    []int     // of backlogs
+	Texts    []string // of the sections
+	Chart    bool     // there is a picture
+	measured map[string]*measured
+	order    []workload // all there are
+	sizes    []int      // of backlogs
+	page     *template.Template
 }
 
 // A fact is a line of a list.
@@ -33,51 +37,96 @@ type fact struct{ Name, Text string }
 //go:embed report.md.tmpl
 var reportText string
 
-func newReport(b *bench, f flags) *report {
+func newReport(b *bench, f flags) (*report, error) {
+	page, err := template.New("report").Parse(reportText)
 	return &report{
-		Began: time.Now(), Command: commandLine(),
-		Peers: withPeers, Reps: f.reps, Scale: f.scale,
-		Machine: machine(b.tmp), Versions: versions(b.bin), Load: [2]string{load()}, sizes: b.backlogSizes(),
-	}
+		began: time.Now(), command: commandLine(), version: said(b.bin, "--version"),
+		Peers: withPeers, scale: f.scale, Machine: machine(b.tmp), Versions: versions(),
+		measured: map[string]*measured{}, order: b.workloads(), sizes: b.backlogSizes(), page: page,
+	}, err
 }
 
-func (r *report) add(m *measured) { r.Sections = append(r.Sections, m) }
+func (r *report) add(m *measured) { r.measured[m.name] = m }
 
-// write writes the report and the picture to dir, or without one the report
-// to standard output.
-func (r *report) write(dir string) error {
-	r.Load[1] = load()
-	var chart strings.Builder
-	for _, m := range r.Sections {
-		if m.name == flatName {
-			r.Chart = true
-			if err := drawBacklog(&chart, m, r.sizes); err != nil {
-				return err
-			}
-		}
-	}
-	if dir == "" {
-		return r.text(os.Stdout)
-	}
-	var text strings.Builder
-	if err := r.text(&text); err != nil {
+// print prints what was measured.
+func (r *report) print(w io.Writer) error {
+	if err := r.sections(""); err != nil {
 		return err
 	}
-	if r.Chart {
+	return r.page.Execute(w, r)
+}
+
+// write writes the report and the picture to dir. Sections that were not
+// measured now are kept, if these are the real sizes.
+func (r *report) write(dir string) error {
+	name := filepath.Join(dir, "benchmarks.md")
+	before, err := os.ReadFile(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if r.scale != 1 {
+		before = nil
+	}
+	if err := r.sections(string(before)); err != nil {
+		return err
+	}
+	if m := r.measured[flatName]; m != nil {
+		var chart strings.Builder
+		if err := drawBacklog(&chart, m, r.sizes); err != nil {
+			return err
+		}
 		if err := os.WriteFile(filepath.Join(dir, "benchmarks.svg"), []byte(chart.String()), 0o644); err != nil {
 			return err
 		}
 	}
-	return os.WriteFile(filepath.Join(dir, "benchmarks.md"), []byte(text.String()), 0o644)
-}
-
-func (r *report) text(w io.Writer) error {
-	t, err := template.New("report").Parse(reportText)
-	if err != nil {
+	var text strings.Builder
+	if err := r.page.Execute(&text, r); err != nil {
 		return err
 	}
-	return t.Execute(w, r)
+	return os.WriteFile(name, []byte(text.String()), 0o644)
 }
+
+// sections collects the sections in their order: those measured now, and of
+// the report that was there before those that were not.
+func (r *report) sections(before string) error {
+	r.Texts, r.Chart = nil, false
+	for _, w := range r.order {
+		text := sectionOf(before, w.title)
+		if m := r.measured[w.name]; m != nil {
+			var b strings.Builder
+			if err := r.page.ExecuteTemplate(&b, "section", section{m, r}); err != nil {
+				return err
+			}
+			text = b.String()
+		}
+		if text != "" {
+			r.Texts = append(r.Texts, text)
+			r.Chart = r.Chart || w.name == flatName
+		}
+	}
+	return nil
+}
+
+// sectionOf is the section of a report with a title, or nothing.
+func sectionOf(report, title string) string {
+	for part := range strings.SplitSeq(report, "\n## ") {
+		if head, _, _ := strings.Cut(part, "\n"); head == title {
+			return "## " + strings.TrimSpace(part)
+		}
+	}
+	return ""
+}
+
+// A section is what the template knows of a workload and how it was measured.
+type section struct {
+	*measured
+	r *report
+}
+
+func (s section) Began() time.Time { return s.r.began }
+func (s section) Command() string  { return s.r.command }
+func (s section) Version() string  { return strings.TrimPrefix(s.r.version, "queuectl ") }
+func (s section) Turns() int       { return s.turns() }
 
 // What the template asks of a section.
 
@@ -151,10 +200,10 @@ func (c check) met(got summary) string {
 
 // Size says where the sizes are not the real ones.
 func (r *report) Size() string {
-	if r.Scale == 1 {
+	if r.scale == 1 {
 		return ""
 	}
-	return fmt.Sprintf("Sizes are scaled by %g: these figures say nothing about the real ones.", r.Scale)
+	return fmt.Sprintf("Sizes are scaled by %g: these figures say nothing about the real ones.", r.scale)
 }
 
 // commandLine is how the program was called. Where it wrote to is of no
