@@ -51,6 +51,42 @@ func onSyncing(c crashTest) crashTest {
 	return c
 }
 
+// worked enqueues a job and runs it to its end: what a file says may be on disk
+// before the names that it had meanwhile.
+func worked() crashTest {
+	promised := false
+	c := enqueueing
+	c.name = "chosen id, and its attempt"
+	c.act = func(a *actor) error {
+		promised = false
+		if err := enqueued(a, jobText("job")); err != nil {
+			return err
+		}
+		promised = true
+		a.run("job")
+		_, err := a.ended().Settle(success)
+		return err
+	}
+	c.first = nil
+	c.then = func(v *view) {
+		if _, err := v.Job("job"); err != nil && promised {
+			v.fail("a promised job: %v", err)
+		}
+	}
+	c.want = func(*view) []int {
+		if promised {
+			return []int{2}
+		}
+		return []int{1, 2}
+	}
+	c.rest = func(v *view) {
+		if promised && v.state("job") != Completed {
+			v.fail("it is %s", v.state("job"))
+		}
+	}
+	return c
+}
+
 // acknowledged looks, before any repair, whether a job that was promised is
 // there with both its names, or will be rolled forward.
 func (v *view) acknowledged(ids ...string) {
@@ -189,5 +225,5 @@ func TestCrashEnqueue(t *testing.T) {
 	badBatch.want = func(*view) []int { return []int{1} }
 
 	crashes(t, enqueueing, random, second, afterDead, taken, clash, batching, badBatch,
-		onSyncing(enqueueing), onSyncing(random), onSyncing(second), onSyncing(afterDead), onSyncing(taken))
+		onSyncing(enqueueing), onSyncing(random), onSyncing(second), onSyncing(afterDead), onSyncing(taken), worked(), onSyncing(worked()))
 }

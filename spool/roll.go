@@ -216,7 +216,10 @@ func (s *Spool) rollEach(dir string, files []string) error {
 }
 
 // wholeAndNamed reports whether a staged job has its second name, and all of
-// its content: after a power cut it may have one without the other.
+// the content that it was made with, which ends with the line of its birth:
+// after a power cut it may have one without the other. Its tail may be torn all
+// the same: the content of a file may be ahead of its names on disk, and then
+// it was in pending/ already, and claimed, and its attempt was being written.
 func (s *Spool) wholeAndNamed(staged string) bool {
 	id := stagedID(path.Base(staged))
 	if same, err := s.sameFile(staged, idPath(id)); !same || err != nil {
@@ -226,8 +229,8 @@ func (s *Spool) wholeAndNamed(staged string) bool {
 	if err != nil {
 		return false
 	}
-	dec, torn, err := decodeFile(data, maxFile)
-	return err == nil && !torn && dec.ID == id && len(dec.history) > 0
+	dec, _, err := decodeFile(data, maxFile)
+	return err == nil && dec.ID == id && len(dec.history) > 0 && dec.history[0].Life != ""
 }
 
 func (s *Spool) back(kind stagedKind, dir, f string) error {

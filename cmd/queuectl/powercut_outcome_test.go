@@ -232,6 +232,9 @@ func (c *outcomeCut) account(t *testing.T, b *bench) outcomes {
 	for id := range c.acked {
 		if !completed(id) {
 			o.missing = append(o.missing, id)
+			out, msg, _ := b.try("show", id)
+			at, _ := filepath.Glob(b.spool + "/*/*" + id + "*")
+			t.Logf("%s was not run (%d times in effect): %q\n%s%s", id, ran[id], at, out, msg)
 		}
 	}
 	for _, id := range c.ended {
