@@ -293,6 +293,11 @@ func (s *Spool) acknowledge(r *record) error {
 	if !s.syncing() || r.rw == nil {
 		return nil
 	}
+	if s.fs.SyncsNames() {
+		// Not in a group: the journal makes one commit of syncs that come
+		// together, and one of the whole file system takes longer.
+		return r.rw.Sync()
+	}
 	return s.group.sync(r.rw, path.Dir(r.path))
 }
 

@@ -17,7 +17,8 @@ type Job struct {
 	// ID names the job for ever: [A-Za-z0-9][A-Za-z0-9._-]{0,127}. Where it is
 	// empty, a random one is made.
 	ID string
-	// Command is run by /bin/sh -c.
+	// Command is run by /bin/sh -c. One of plain words may be started without
+	// the shell, with the same outcome.
 	Command string
 	// Argv is a program and its arguments, run without a shell.
 	Argv []string
