@@ -114,13 +114,29 @@ func TestPlainAsSh(t *testing.T) {
 		return name == "_" || name == "SHLVL" || name == "OLDPWD" || strings.HasPrefix(name, "QUEUECTL_JOB_")
 	}
 	for i, c := range []struct{ command, path string }{
-		{"true", ""}, {"false", ""},
-		{"env", ""}, {"printenv PWD", ""},
+		{"true", ""},
+		{"false", ""},
+		{"env", ""},
+		{"printenv PWD", ""},
 		{"ls /no/such", ""},
-		{"no-such-command", ""}, {"no-such-command", "/no/such"}, {"true", "/no/such"},
-		{"./nproc", ""}, {"./shebang a b", ""}, {"./no-program", ""}, {"./locked", ""}, {"./sub", ""}, {"./none", ""}, {"./nproc/x", ""},
-		{"nproc", dir}, {"shebang 1", dir}, {"no-program", dir}, {"locked", dir}, {"sub", dir},
-		{"own", "sub:/usr/bin:/bin"}, {"own", "/usr/bin:" + dir + "/sub"}, {"nproc", ":/usr/bin"},
+		{"no-such-command", ""},
+		{"no-such-command", "/no/such"},
+		{"true", "/no/such"},
+		{"./nproc", ""},
+		{"./shebang a b", ""},
+		{"./no-program", ""},
+		{"./locked", ""},
+		{"./sub", ""},
+		{"./none", ""},
+		{"./nproc/x", ""},
+		{"nproc", dir},
+		{"shebang 1", dir},
+		{"no-program", dir},
+		{"locked", dir},
+		{"sub", dir},
+		{"own", "sub:/usr/bin:/bin"},
+		{"own", "/usr/bin:" + dir + "/sub"},
+		{"nproc", ":/usr/bin"},
 	} {
 		if plainWords(c.command) == nil {
 			t.Fatalf("%q is not plain", c.command)
