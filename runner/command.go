@@ -142,15 +142,22 @@ func (p *Pool) start(c *spool.Claim, out *os.File) (*process, error) {
 		files = files[:lockFD+1] // those between are nil: closed
 		files[lockFD] = lock
 	}
-	proc, err := os.StartProcess(l.program, l.argv, &os.ProcAttr{Dir: l.dir, Env: l.env, Files: files, Sys: &l.sys})
-	if err != nil && l.instead != nil && !lacking(err) {
-		l = l.instead
-		proc, err = os.StartProcess(l.program, l.argv, &os.ProcAttr{Dir: l.dir, Env: l.env, Files: files, Sys: &l.sys})
-	}
+	proc, err := l.start(files)
 	if err != nil {
-		return nil, l.failed(err)
+		return nil, err
 	}
 	return &process{proc: proc, done: make(chan struct{})}, nil
+}
+
+func (l *launch) start(files []*os.File) (*os.Process, error) {
+	proc, err := os.StartProcess(l.program, l.argv, &os.ProcAttr{Dir: l.dir, Env: l.env, Files: files, Sys: &l.sys})
+	switch {
+	case err == nil:
+		return proc, nil
+	case l.instead != nil && !lacking(err):
+		return l.instead.start(files)
+	}
+	return nil, l.failed(err)
 }
 
 // failed says in a job's terms why it could not be started.

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"io/fs"
 	"iter"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"queuectl/spool/internal/fsys"
@@ -261,39 +263,74 @@ type survey struct {
 const lookedAt = 200
 
 func (s *Spool) survey() (*survey, error) {
-	v := &survey{
-		counts: make(map[State]int, len(States)),
-		first:  map[State]*firsts{Pending: {limit: lookedAt}, Failed: {limit: lookedAt}},
-	}
 	now := s.sys.now()
-	for _, st := range States {
-		n, first := 0, v.first[st]
-		err := s.names(st, func(dir, name string, nm Name, canonical bool) bool {
-			if canonical || st == Pending {
-				n++
-			}
-			if canonical && first != nil {
-				first.add(dir, name)
-				v.due(nm.Time, now)
-			}
-			return true
-		})
-		if err != nil {
-			return nil, err
+	parts := make([]*survey, len(States))
+	err := s.forStates(func(i int, st State) (err error) {
+		parts[i], err = s.surveyOf(st, now)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	v := &survey{counts: make(map[State]int, len(States)), first: make(map[State]*firsts, len(States))}
+	for i, part := range parts {
+		maps.Copy(v.counts, part.counts)
+		maps.Copy(v.first, part.first)
+		if st := States[i]; st == Pending || st == Failed {
+			v.oldest, v.next = earlier(v.oldest, part.oldest), earlier(v.next, part.next)
 		}
-		v.counts[st] = n
 	}
 	return v, nil
 }
 
+// surveyOf looks at one state.
+func (s *Spool) surveyOf(st State, now time.Time) (*survey, error) {
+	v, n, first := &survey{}, 0, &firsts{limit: lookedAt}
+	waits := st == Pending || st == Failed
+	err := s.names(st, func(dir, name string, nm Name, canonical bool) bool {
+		if canonical || st == Pending {
+			n++
+		}
+		if canonical && waits {
+			first.add(dir, name)
+			v.due(nm.Time, now)
+		}
+		return true
+	})
+	v.counts, v.first = map[State]int{st: n}, map[State]*firsts{st: first}
+	return v, err
+}
+
+// forStates calls f for every state, at once where that may be.
+func (s *Spool) forStates(f func(i int, st State) error) error {
+	errs := make([]error, len(States))
+	var all sync.WaitGroup
+	for i, st := range States {
+		look := func() { errs[i] = f(i, st) }
+		if s.atOnce {
+			all.Go(look)
+		} else {
+			look()
+		}
+	}
+	all.Wait()
+	return errors.Join(errs...)
+}
+
 func (v *survey) due(t, now time.Time) {
-	to := &v.oldest
 	if t.After(now) {
-		to = &v.next
+		v.next = earlier(v.next, t)
+	} else {
+		v.oldest = earlier(v.oldest, t)
 	}
-	if to.IsZero() || t.Before(*to) {
-		*to = t
+}
+
+// earlier is the earlier one of two times, of which one may be zero: none.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
 	}
+	return a
 }
 
 // A PoolInfo is one living pool.

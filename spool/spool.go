@@ -36,7 +36,8 @@ type Spool struct {
 	look    bool
 	way     func() error // whether others could put another spool in its place; nil in simulations
 	network bool
-	lockFor int // os.O_RDONLY, or os.O_RDWR where locks need it (network file systems)
+	atOnce  bool // several goroutines may look at the states; not in simulations, where each step has its turn
+	lockFor int  // os.O_RDONLY, or os.O_RDWR where locks need it (network file systems)
 
 	mu     sync.Mutex
 	single *staging // of the enqueuers that publish one job at a time
@@ -93,6 +94,7 @@ func Open(dir string, o Options) (*Spool, error) {
 	}
 	s := newSpool(abs, osfs, newSystem(o.Now))
 	s.way = func() error { return s.checkWay(abs) }
+	s.atOnce = true
 	if s.look = o.Look; !o.Look {
 		// In this order: what a way leads to that nobody else can change is
 		// still what we have opened.

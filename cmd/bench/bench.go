@@ -15,7 +15,6 @@ type bench struct {
 	bin   string  // the queuectl command
 	tmp   string  // holds all that is written
 	scale float64 // of all sizes
-	huge  bool    // 10 million jobs, too
 
 	made  int
 	fills map[int]*backlog // by how many jobs wait

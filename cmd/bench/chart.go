@@ -1,10 +1,15 @@
 package main
 
 import (
+	"cmp"
 	_ "embed"
+	"errors"
 	"io"
 	"math"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"text/template"
 )
 
@@ -39,20 +44,32 @@ func (c curve) Last() point { return c.Points[len(c.Points)-1] }
 // colours are told apart by those who see no red or green, too.
 var colours = []string{"#0b63a5", "#d9730d"}
 
+// backlogRow is a line of a table of flat: how many jobs wait, how many pools
+// there are, and the rate with its spread.
+var backlogRow = regexp.MustCompile(`(?m)^\| ([\d,]+) pending, (\d+) pools? \|[^|]*\| ([\d,.]+) \(([\d,.]+)–([\d,.]+)\) \|`)
+
+// A rate is one such line.
+type rate struct{ pending, pools, median, low, high float64 }
+
 // drawBacklog draws the rate against how many jobs wait, a curve for each
-// number of pools.
-func drawBacklog(w io.Writer, m *measured, sizes []int) error {
+// number of pools, from the tables of a report.
+func drawBacklog(w io.Writer, report string) error {
 	c := chart{Width: 720, Height: 400, Left: 80, Right: 610, Top: 60, Bottom: 340}
-	top := 0.0
-	for _, l := range m.lines {
-		if s := summarize(m.of(l.name, 0)); !math.IsNaN(s.max) {
-			top = max(top, s.max)
-		}
+	rows := backlogRows(report)
+	if len(rows) == 0 {
+		return errors.New("no backlog to draw")
 	}
-	x := scale(math.Log10(float64(sizes[0])), math.Log10(float64(slices.Max(sizes))), c.Left, c.Right)
+	var sizes []float64
+	top := 0.0
+	for _, r := range rows {
+		sizes, top = append(sizes, r.pending), max(top, r.high)
+	}
+	slices.Sort(sizes)
+	sizes = slices.Compact(sizes)
+	x := scale(math.Log10(sizes[0]), math.Log10(sizes[len(sizes)-1]), c.Left, c.Right)
 	y := scale(0, top, c.Bottom, c.Top)
 	for _, size := range sizes {
-		c.X = append(c.X, tick{x(math.Log10(float64(size))), thousands(size)})
+		c.X = append(c.X, tick{x(math.Log10(size)), thousands(int(size))})
 	}
 	step := niceStep(top / 5)
 	for v := 0.0; v <= top; v += step {
@@ -60,10 +77,9 @@ func drawBacklog(w io.Writer, m *measured, sizes []int) error {
 	}
 	for i, k := range poolCounts {
 		line := curve{Name: plural(k, "pool"), Colour: colours[i]}
-		for _, size := range sizes {
-			s := summarize(m.of(flatLabel(size, k), 0))
-			if !math.IsNaN(s.median) {
-				line.Points = append(line.Points, point{x(math.Log10(float64(size))), y(s.median), y(s.min), y(s.max)})
+		for _, r := range rows {
+			if r.pools == float64(k) {
+				line.Points = append(line.Points, point{x(math.Log10(r.pending)), y(r.median), y(r.low), y(r.high)})
 			}
 		}
 		if len(line.Points) > 0 {
@@ -77,8 +93,28 @@ func drawBacklog(w io.Writer, m *measured, sizes []int) error {
 	return t.Execute(w, c)
 }
 
+// backlogRows are the lines of a report, by how many jobs wait; each case once,
+// as it comes first.
+func backlogRows(report string) (rows []rate) {
+	for _, m := range backlogRow.FindAllStringSubmatch(report, -1) {
+		var v [5]float64
+		for i := range v {
+			v[i], _ = strconv.ParseFloat(strings.ReplaceAll(m[i+1], ",", ""), 64) // digits by the pattern
+		}
+		r := rate{v[0], v[1], v[2], v[3], v[4]}
+		if !slices.ContainsFunc(rows, func(o rate) bool { return o.pending == r.pending && o.pools == r.pools }) {
+			rows = append(rows, r)
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b rate) int { return cmp.Compare(a.pending, b.pending) })
+	return rows
+}
+
 // scale maps [low, high] to [from, to].
 func scale(low, high, from, to float64) func(float64) float64 {
+	if low == high {
+		return func(float64) float64 { return from }
+	}
 	return func(v float64) float64 { return from + (v-low)/(high-low)*(to-from) }
 }
 

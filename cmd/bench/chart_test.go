@@ -4,25 +4,24 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
-	"math"
 	"strings"
 	"testing"
 )
 
-// TestDrawBacklog draws what a run gives in which some lines failed and others
-// were not chosen: well-formed XML, with the points that there are.
+// TestDrawBacklog draws what a report says in which a line has no figure and a
+// case stands in two sections: well-formed XML, with the points that there are.
 func TestDrawBacklog(t *testing.T) {
-	sizes := []int{1000, 100_000, 1_000_000}
-	m := &measured{
-		workload: workload{lines: []line{{name: flatLabel(1000, 1)}, {name: flatLabel(100_000, 1)}, {name: flatLabel(1_000_000, 1)}}},
-		values: map[string][][]float64{
-			flatLabel(1000, 1):      {{900, 1000, 1100}},
-			flatLabel(100_000, 1):   {{500, 500, 500}},
-			flatLabel(1_000_000, 1): {{math.NaN(), math.NaN(), math.NaN()}},
-		},
-	}
+	const report = `
+| 1,000 pending, 1 pool | sync full | 1,000 (900–1,100) |
+| 100,000 pending, 1 pool | sync full | 500 (99.5–500) |
+| 1,000,000 pending, 1 pool | sync full | – |
+| 1,000,000 pending, 1 pool against 1,000 pending, 1 pool | 0.900 (0.8–1) × | ≥ 0.900 | yes |
+
+| 1,000 pending, 1 pool | sync full | 2,000 (900–2,100) |
+| 10,000,000 pending, 8 pools | sync full | 700 (690–710) |
+`
 	var out strings.Builder
-	if err := drawBacklog(&out, m, sizes); err != nil {
+	if err := drawBacklog(&out, report); err != nil {
 		t.Fatal(err)
 	}
 	for d := xml.NewDecoder(strings.NewReader(out.String())); ; {
@@ -32,9 +31,14 @@ func TestDrawBacklog(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for what, want := range map[string]int{"<circle": 2, "<polyline": 1, ">1 pool<": 1, ">8 pools<": 0, ">1,000,000<": 1, "NaN": 0} {
+	for what, want := range map[string]int{
+		"<circle": 3, "<polyline": 2, ">1 pool<": 1, ">8 pools<": 1, ">1,000,000<": 0, ">10,000,000<": 1, "NaN": 0, ">2,000<": 0, ">1,000<": 2,
+	} {
 		if got := strings.Count(out.String(), what); got != want {
 			t.Errorf("%s: %d times, want %d", what, got, want)
 		}
+	}
+	if drawBacklog(io.Discard, "nothing") == nil {
+		t.Error("a picture of nothing")
 	}
 }

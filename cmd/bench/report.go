@@ -27,7 +27,6 @@ type report struct {
 	Chart    bool     // there is a picture
 	measured map[string]*measured
 	order    []workload // all there are
-	sizes    []int      // of backlogs
 	page     *template.Template
 }
 
@@ -42,7 +41,7 @@ func newReport(b *bench, f flags) (*report, error) {
 	return &report{
 		began: time.Now(), command: commandLine(), version: said(b.bin, "--version"),
 		Peers: withPeers, scale: f.scale, Machine: machine(b.tmp), Versions: versions(),
-		measured: map[string]*measured{}, order: b.workloads(), sizes: b.backlogSizes(), page: page,
+		measured: map[string]*measured{}, order: b.workloads(), page: page,
 	}, err
 }
 
@@ -70,9 +69,9 @@ func (r *report) write(dir string) error {
 	if err := r.sections(string(before)); err != nil {
 		return err
 	}
-	if m := r.measured[flatName]; m != nil {
+	if r.Chart {
 		var chart strings.Builder
-		if err := drawBacklog(&chart, m, r.sizes); err != nil {
+		if err := drawBacklog(&chart, strings.Join(r.Texts, "\n")); err != nil {
 			return err
 		}
 		if err := os.WriteFile(filepath.Join(dir, "benchmarks.svg"), []byte(chart.String()), 0o644); err != nil {
@@ -89,7 +88,7 @@ func (r *report) write(dir string) error {
 // sections collects the sections in their order: those measured now, and of
 // the report that was there before those that were not.
 func (r *report) sections(before string) error {
-	r.Texts, r.Chart = nil, false
+	r.Texts = nil
 	for _, w := range r.order {
 		text := sectionOf(before, w.title)
 		if m := r.measured[w.name]; m != nil {
@@ -101,9 +100,9 @@ func (r *report) sections(before string) error {
 		}
 		if text != "" {
 			r.Texts = append(r.Texts, text)
-			r.Chart = r.Chart || w.name == flatName
 		}
 	}
+	r.Chart = len(backlogRows(strings.Join(r.Texts, "\n"))) > 0
 	return nil
 }
 

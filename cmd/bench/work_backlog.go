@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"queuectl/spool"
@@ -60,46 +62,53 @@ func (l *backlog) fill(ctx context.Context, n int) error {
 	return errors.Join(l.s.SyncNow(), l.s.SetConfig("sync", string(spool.SyncFull)))
 }
 
-// backlogSizes are the numbers of waiting jobs that are compared; the first is
-// what the others are compared with.
-func (b *bench) backlogSizes() []int {
-	sizes := []int{1000, b.n(100_000, 2000), b.n(1_000_000, 4000)}
-	if b.huge {
-		sizes = append(sizes, b.n(10_000_000, 8000))
-	}
-	return sizes
-}
+// fewJobs is the backlog with which the others are compared.
+const fewJobs = 1000
+
+// hugeJobs is the backlog that takes -huge.
+const hugeJobs = 10_000_000
 
 // poolCounts are how many pools work at once.
 var poolCounts = []int{1, 8}
 
 // flat measures how the length of the queue slows it down.
 func (b *bench) flat() workload {
-	n := b.n(10_000, 400)
-	w := workload{
-		name:  flatName,
+	return b.flatAt(workload{
+		name:  "backlog",
 		title: "Claim and settle with many jobs pending",
-		how: fmt.Sprintf("Handlers that do nothing, sync full, 8 slots in all, as one pool or as 8 pools of one slot; each pool is a process. "+
-			"Timed is how long %s jobs take once all pools work; with few pending that is several rounds, between which the queue is filled up again.", thousands(n)),
-		columns: []column{{"rate", "jobs/s"}},
-	}
-	reach := []float64{0, 0, 0.9, 0.7}
+	}, map[int]float64{b.n(100_000, 2000): 0, b.n(1_000_000, 4000): 0.9})
+}
+
+// flatHuge is flat at a size that does not fit into the memory of most machines,
+// and so would have all others pay for it, too.
+func (b *bench) flatHuge() workload {
+	return b.flatAt(workload{
+		name: "huge", huge: true,
+		title: "Claim and settle with 10 million jobs pending",
+	}, map[int]float64{b.n(hugeJobs, 8000): 0.7})
+}
+
+// flatAt measures at some sizes, each with what is asked for.
+func (b *bench) flatAt(w workload, reach map[int]float64) workload {
+	n := b.n(10_000, 400)
+	w.how = fmt.Sprintf("Handlers that do nothing, sync full, 8 slots in all, as one pool or as 8 pools of one slot; each pool is a process. "+
+		"Timed is how long %s jobs take once all pools work; with few pending that is several rounds, between which the queue is filled up again.", thousands(n))
+	w.columns = []column{{"rate", "jobs/s"}}
+	sizes := slices.Sorted(maps.Keys(reach))
 	for _, k := range poolCounts {
-		sizes := b.backlogSizes()
-		for i, size := range sizes {
-			w.lines = append(w.lines, line{flatLabel(size, k), "sync full", func(ctx context.Context) ([]float64, error) {
+		first := flatLabel(fewJobs, k)
+		for _, size := range append([]int{fewJobs}, sizes...) {
+			label := flatLabel(size, k)
+			w.lines = append(w.lines, line{label, "sync full", func(ctx context.Context) ([]float64, error) {
 				return b.backlogRate(ctx, size, k, n)
 			}})
-			if i > 0 {
-				first := flatLabel(sizes[0], k)
-				w.checks = append(w.checks, ratio(flatLabel(size, k)+" against "+first, flatLabel(size, k), first, 0, reach[i]))
+			if size != fewJobs {
+				w.checks = append(w.checks, ratio(label+" against "+first, label, first, 0, reach[size]))
 			}
 		}
 	}
 	return w
 }
-
-const flatName = "backlog"
 
 func flatLabel(size, pools int) string {
 	return fmt.Sprintf("%s pending, %s", thousands(size), plural(pools, "pool"))

@@ -17,6 +17,7 @@ type workload struct {
 	lines   []line
 	checks  []check
 	done    func() error // where there is something to clear away
+	huge    bool         // only with -huge, or by its name
 }
 
 // A column is one of the figures that a repetition gives.

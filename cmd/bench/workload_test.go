@@ -66,7 +66,7 @@ func TestMet(t *testing.T) {
 // TestChecksName has every check of every workload compare lines that are
 // there.
 func TestChecksName(t *testing.T) {
-	b := &bench{scale: 0.01, huge: true}
+	b := &bench{scale: 0.01}
 	for _, w := range b.workloads() {
 		var names []string
 		for _, l := range w.lines {
@@ -92,11 +92,12 @@ func TestChoose(t *testing.T) {
 	all := []workload{
 		{name: "one", lines: []line{{name: "a1"}, {name: "b1"}, {name: "c1"}}},
 		{name: "two", lines: []line{{name: "a2"}}},
+		{name: "vast", huge: true},
 	}
 	for only, want := range map[string]string{
-		"": "one[a1 b1 c1] two[a2] ", "two": "two[a2] ", "two,one:c,one:a": "one[a1 c1] two[a2] ", "one:x": "one[] ",
+		"": "one[a1 b1 c1] two[a2] ", "two": "two[a2] ", "two,one:c,one:a": "one[a1 c1] two[a2] ", "one:x": "one[] ", "vast,two": "two[a2] vast[] ",
 	} {
-		chosen, err := choose(all, only)
+		chosen, err := choose(slices.Clone(all), only, false)
 		got := ""
 		for _, w := range chosen {
 			var names []string
@@ -109,7 +110,10 @@ func TestChoose(t *testing.T) {
 			t.Errorf("%q: %q, %v, want %q", only, got, err, want)
 		}
 	}
-	if _, err := choose(all, "one,three"); err == nil || !strings.Contains(err.Error(), `"three"`) {
+	if chosen, err := choose(slices.Clone(all), "", true); len(chosen) != len(all) || err != nil {
+		t.Errorf("with the huge ones: %v, %v", chosen, err)
+	}
+	if _, err := choose(all, "one,three", false); err == nil || !strings.Contains(err.Error(), `"three"`) {
 		t.Errorf("an unknown name: %v", err)
 	}
 }

@@ -4,6 +4,6 @@ package main
 func (b *bench) workloads() []workload {
 	return []workload{
 		b.commands(), b.handlers(), b.enqueue(), b.process(), b.latency(),
-		b.flat(), b.memory(), b.idling(), b.looking(), b.recovery(),
+		b.flat(), b.memory(), b.flatHuge(), b.memoryHuge(), b.idling(), b.looking(), b.recovery(),
 	}
 }
