@@ -45,6 +45,7 @@ type dispatcher struct {
 	watchTold map[string]bool
 
 	order   *order
+	rivalry int // attempts for which other pools are taken to be after the same jobs
 	running map[*attempt]struct{}
 	busy    int // attempts
 	adopts  int // adoptions at work
@@ -258,10 +259,30 @@ func (d *dispatcher) tried() bool {
 }
 
 func (d *dispatcher) next() *item {
-	if d.native {
+	if d.native && d.rivalry == 0 {
 		return d.order.next()
 	}
 	return d.order.scattered(d.p.rand)
+}
+
+// rivalFor is for how many attempts other pools are taken to be after the same
+// jobs once they were faster at one.
+const rivalFor = 1000
+
+// rivals notes whether another pool was faster at an attempt's job. While that
+// happens, pools do not all go for the first job, and hear of those that have
+// gone.
+func (d *dispatcher) rivals(refused error) {
+	before := d.rivalry > 0
+	switch is := decide(refused); {
+	case refused != nil && (is == isGone || is == isHeld):
+		d.rivalry = rivalFor
+	case before:
+		d.rivalry--
+	}
+	if now := d.rivalry > 0; now != before && d.watcher != nil {
+		d.watcher.TellGone(now)
+	}
 }
 
 // over reports whether the pool's work is done.

@@ -21,11 +21,13 @@ import (
 type fakeWatch struct {
 	hints  chan spool.Hint
 	native bool
+	gone   atomic.Bool // TellGone
 	mu     sync.Mutex
 	err    error
 }
 
 func (w *fakeWatch) Hints() <-chan spool.Hint { return w.hints }
+func (w *fakeWatch) TellGone(on bool)         { w.gone.Store(on) }
 func (w *fakeWatch) Native() bool             { return w.native }
 func (w *fakeWatch) Reason() string           { return "none come from elsewhere" }
 func (w *fakeWatch) Renew() error             { return w.Err() }
@@ -480,4 +482,56 @@ func TestWarnsOnce(t *testing.T) {
 	if n := strings.Count(rec.String(), "cannot recover"); n != 3 {
 		t.Errorf("what is new was told %d times, want 2", n-1)
 	}
+}
+
+// A pool that finds others to be faster hears from then on of jobs that go, and
+// does not try those; and no more once it has long been alone.
+func TestRivals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		for _, id := range []string{"a", "b", "c"} {
+			enqueue(t, s, `{"id":%q,"kind":"k"}`, id)
+		}
+		busy, ran := make(chan struct{}), []string{}
+		p, m, w := fake(t, s, Options{Handlers: map[string]Handler{"k": func(_ context.Context, j *Job) error {
+			ran = append(ran, j.ID)
+			<-busy
+			return nil
+		}}}, func(n int, path string) error {
+			if n == 1 {
+				return spool.ErrGone
+			}
+			return nil
+		})
+		r := run(t, p)
+		synctest.Wait()
+		if !w.gone.Load() {
+			t.Error("it does not ask to hear what goes")
+		}
+		if len(ran) != 1 || len(m.gaps()) != 1 {
+			t.Fatalf("%q ran after %d claims", ran, len(m.gaps())+1)
+		}
+		for _, id := range []string{"b", "c"} { // of the one that runs it is no news
+			w.hints <- spool.Hint{Path: "pending/" + filepath.Base(job(t, s, id).File), Gone: true}
+		}
+		close(busy)
+		synctest.Wait()
+		if len(ran) != 1 || job(t, s, ran[0]).State != spool.Completed {
+			t.Errorf("%q ran", ran)
+		}
+		time.Sleep(slowScan + time.Second) // the listing is the truth
+		synctest.Wait()
+		if len(ran) != 3 {
+			t.Errorf("after a listing %q ran", ran)
+		}
+		for i := range rivalFor {
+			enqueue(t, s, `{"id":"more-%d","kind":"k"}`, i)
+		}
+		time.Sleep(slowScan + time.Second)
+		synctest.Wait()
+		if w.gone.Load() {
+			t.Error("it still asks")
+		}
+		_ = r
+	})
 }

@@ -96,6 +96,10 @@ func (d *dispatcher) hint(ctx context.Context, h spool.Hint, ok bool) {
 		h = spool.Hint{}
 	}
 	dir, name, _ := strings.Cut(h.Path, "/")
+	if h.Gone {
+		d.went(h.Path)
+		return
+	}
 	switch dir {
 	case string(spool.Pending), string(spool.Failed):
 		d.noted(h.Path)
@@ -111,6 +115,16 @@ func (d *dispatcher) hint(ctx context.Context, h spool.Hint, ok bool) {
 		d.scanAt = earliest(d.scanAt, d.now.Add(configSettle))
 	default:
 		d.lookAround(ctx)
+	}
+}
+
+// went forgets a name that has gone, unless an attempt has it: that finds out by
+// itself.
+func (d *dispatcher) went(p string) {
+	if it := d.order.known[p]; it != nil && it.in != nil {
+		d.order.forget(it)
+		d.noProblem(it)
+		d.drain.changed()
 	}
 }
 

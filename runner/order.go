@@ -37,6 +37,9 @@ type item struct {
 	pos int
 }
 
+// scatter is among how many jobs pools choose that are after the same ones.
+const scatter = 32
+
 // A line is a heap of items that knows where each one is.
 type line struct {
 	items []*item
@@ -237,10 +240,11 @@ func (o *order) next() *item {
 	return nil
 }
 
-// scattered is next for pools that cannot hear of each other: it takes any of
-// the first few of the same key, so that they do not all go for one name.
+// scattered is next for pools that are after the same jobs, or cannot hear of
+// each other: it takes any of the first few of the same key, so that they do not
+// all go for one name.
 func (o *order) scattered(rand func() float64) *item {
-	if n := min(o.ready.Len(), 8); n > 1 {
+	if n := min(o.ready.Len(), scatter); n > 1 {
 		it := o.ready.items[int(rand()*float64(n))]
 		if it.key == o.ready.items[0].key {
 			it.takeOut()

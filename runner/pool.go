@@ -87,6 +87,7 @@ type member interface {
 // watcher gives the wake-ups; *spool.Watcher is one.
 type watcher interface {
 	Hints() <-chan spool.Hint
+	TellGone(on bool)
 	Native() bool
 	Reason() string
 	Err() error

@@ -62,6 +62,7 @@ func (d *dispatcher) ended(a *attempt, rep report) {
 	d.busy--
 	delete(d.running, a)
 	d.drain.changed()
+	d.rivals(rep.refused)
 	if rep.refused != nil {
 		d.tryFailed(a.item, rep.refused)
 		return

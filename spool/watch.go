@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/fsnotify/fsnotify"
 )
@@ -14,7 +15,10 @@ import (
 // "pending/NAME", "failed/NAME", "control/NAME", "workers/NAME", "paused",
 // "config.json"; or anywhere, where Path is "". Hints can be missed: events
 // are hints, a listing is the truth.
-type Hint struct{ Path string }
+type Hint struct {
+	Path string
+	Gone bool // the name has gone from there; told only after TellGone
+}
 
 // A Watcher sends hints. Watch first and list second, or a name that comes in
 // between is missed.
@@ -24,6 +28,7 @@ type Watcher struct {
 	reason string
 	leave  func() bool // no longer heeds the context
 	work   sync.WaitGroup
+	gone   atomic.Bool // TellGone
 
 	mu     sync.Mutex
 	notify *fsnotify.Watcher // nil where none could be had
@@ -58,6 +63,11 @@ func (s *Spool) Watch(ctx context.Context) (*Watcher, error) {
 
 // Hints is the channel of hints. It is never closed.
 func (w *Watcher) Hints() <-chan Hint { return w.hints }
+
+// TellGone says whether hints also tell of jobs that go from pending/ and
+// failed/. They cost something and are of use only to a pool that has others
+// beside it; those for which there is no room are dropped.
+func (w *Watcher) TellGone(on bool) { w.gone.Store(on) }
 
 // Native reports whether this file system gives a hint of every change, on
 // this host and every other one. Where it does not one has to list at
@@ -186,7 +196,7 @@ func (w *Watcher) run(n *fsnotify.Watcher) {
 			select {
 			case w.hints <- h:
 			default:
-				missed = true
+				missed = missed || !h.Gone
 			}
 		case _, ok := <-n.Errors:
 			if !ok {
@@ -216,7 +226,7 @@ func (w *Watcher) hint(n *fsnotify.Watcher, e fsnotify.Event) (Hint, bool) {
 		return Hint{Path: rel}, true // a pool has left
 	}
 	if e.Op&(fsnotify.Create|fsnotify.Write|fsnotify.Chmod) == 0 {
-		return Hint{}, false
+		return Hint{Path: rel, Gone: true}, w.gone.Load() && isState(State(dir))
 	}
 	return Hint{Path: rel}, true
 }

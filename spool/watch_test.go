@@ -72,6 +72,37 @@ func TestWatch(t *testing.T) {
 	b.rm("control/x.cancel")
 }
 
+// Jobs that go are told of only where somebody asks.
+func TestWatchTellsGone(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	w := newWatch(t, b)
+	x, y := b.enqueue("x"), b.enqueue("y")
+	wantHint(t, w, x)
+	wantHint(t, w, y)
+	for _, c := range []struct {
+		id, at string
+		ask    bool
+	}{{"x", x, false}, {"y", y, true}} {
+		w.TellGone(c.ask)
+		b.settle(b.claim(p, c.id), Result{Outcome: Succeeded}, Completed)
+		at := b.enqueue("then-" + c.id) // comes after it
+		for told := false; ; {
+			h := <-w.Hints()
+			if h.Path == at {
+				if told != c.ask {
+					t.Errorf("asked %v, told %v", c.ask, told)
+				}
+				break
+			}
+			if !h.Gone || h.Path != c.at {
+				t.Errorf("a hint of %+v", h)
+			}
+			told = true
+		}
+	}
+}
+
 // The last write of a slow writer is an event of its own: the name was there
 // before.
 func TestWatchSeesASlowWriter(t *testing.T) {
