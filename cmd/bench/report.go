@@ -210,8 +210,11 @@ func (r *report) Size() string {
 func commandLine() string {
 	words := []string{filepath.Base(os.Args[0])}
 	for i, w := range os.Args[1:] {
-		if before := os.Args[i]; i > 0 && (before == "-tmp" || before == "-o") {
+		switch before := os.Args[i]; {
+		case i > 0 && (before == "-tmp" || before == "-o"):
 			w = "DIR"
+		case i > 0 && before == "-queuectl":
+			w = "PATH"
 		}
 		words = append(words, w)
 	}

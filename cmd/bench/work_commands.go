@@ -31,7 +31,7 @@ func (b *bench) commands() workload {
 	w := workload{
 		name:  "commands",
 		title: fmt.Sprintf("%s times `sh -c true`, %d at a time", thousands(n), commandSlots),
-		how: "From the first command handed over to the end of the last one. queuectl has two lines: the worker alone " +
+		how: "From the first command handed over to the end of the last one. All others start `sh -c true`; queuectl gets the command `true`, and starts that program, since a command of plain words needs no shell. queuectl has two lines: the worker alone " +
 			"(`worker start --drain` on a backlog that waits), and with the one `enqueue -` that makes the backlog.",
 		columns: []column{{"rate", "commands/s"}},
 	}
