@@ -271,10 +271,12 @@ const rivalFor = 1000
 
 // rivals notes whether another pool was faster at an attempt's job. While that
 // happens, pools do not all go for the first job, and hear of those that have
-// gone.
+// gone. A pool that is alone keeps the order: there, a person moved the job.
 func (d *dispatcher) rivals(refused error) {
 	before := d.rivalry > 0
 	switch is := decide(refused); {
+	case d.ring.ch == nil:
+		d.rivalry = 0
 	case refused != nil && (is == isGone || is == isHeld):
 		d.rivalry = rivalFor
 	case before:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,6 +53,15 @@ type fakeMember struct {
 	claims   []time.Time
 	fail     func(n int, path string) error
 	problems []string
+
+	neighbour chan string // of the ring; nil: as it is
+}
+
+func (m *fakeMember) WatchNeighbour(ctx context.Context) (<-chan string, error) {
+	if m.neighbour != nil {
+		return m.neighbour, nil
+	}
+	return m.Pool.WatchNeighbour(ctx)
 }
 
 func (m *fakeMember) Claim(path string) (*spool.Claim, error) {
@@ -503,7 +513,8 @@ func TestRivals(t *testing.T) {
 			}
 			return nil
 		})
-		r := run(t, p)
+		m.neighbour = make(chan string)
+		run(t, p)
 		synctest.Wait()
 		if !w.gone.Load() {
 			t.Error("it does not ask to hear what goes")
@@ -532,6 +543,32 @@ func TestRivals(t *testing.T) {
 		if w.gone.Load() {
 			t.Error("it still asks")
 		}
-		_ = r
+	})
+}
+
+// A pool that is alone keeps the order although a job has gone.
+func TestNoRivals(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		var want, ran []string
+		for i := range 100 {
+			id := fmt.Sprintf("j%02d", i)
+			enqueue(t, s, `{"id":%q,"kind":"k"}`, id)
+			want = append(want, id)
+		}
+		p, _, w := fake(t, s, Options{Handlers: map[string]Handler{"k": func(_ context.Context, j *Job) error {
+			ran = append(ran, j.ID)
+			return nil
+		}}}, func(n int, _ string) error {
+			if n == 1 {
+				return spool.ErrGone
+			}
+			return nil
+		})
+		run(t, p)
+		synctest.Wait()
+		if w.gone.Load() || !slices.Equal(ran, want[1:]) {
+			t.Errorf("it asks what goes: %v; ran %q", w.gone.Load(), ran)
+		}
 	})
 }

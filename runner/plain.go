@@ -9,8 +9,8 @@ import (
 // plainWords splits a command that any POSIX shell would only split at blanks
 // and then execute: no quotes, expansions, redirections, assignments, and a
 // first word that names neither a builtin nor a reserved word. Such a command
-// is started without the shell, as make does, saves the start of the
-// shell and changes nothing else. For every other command it returns nil.
+// is started without the shell, as make does, which saves the start of the shell
+// and changes nothing else. For every other command it returns nil.
 func plainWords(command string) []string {
 	for _, c := range []byte(command) {
 		switch {

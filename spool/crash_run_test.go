@@ -150,7 +150,7 @@ func TestCrashSettle(t *testing.T) {
 		settling("complete", success, Completed, 1),
 		settling("retry", Result{Outcome: FailedOutcome, RetryAt: retryAt}, Failed, 1),
 		settling("bury", Result{Outcome: TimedOut}, Dead, 1),
-		cancelled, always, release, unsynced,
+		cancelled, always, onSyncing(always), release, unsynced,
 	)
 }
 

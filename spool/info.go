@@ -264,21 +264,25 @@ const lookedAt = 200
 
 func (s *Spool) survey() (*survey, error) {
 	now := s.sys.now()
-	parts := make([]*survey, len(States))
-	err := s.forStates(func(i int, st State) (err error) {
-		parts[i], err = s.surveyOf(st, now)
-		return err
-	})
-	if err != nil {
-		return nil, err
+	parts, errs := make([]*survey, len(States)), make([]error, len(States))
+	var all sync.WaitGroup
+	for i, st := range States {
+		look := func() { parts[i], errs[i] = s.surveyOf(st, now) }
+		if s.atOnce {
+			all.Go(look)
+		} else {
+			look()
+		}
 	}
+	all.Wait()
 	v := &survey{counts: make(map[State]int, len(States)), first: make(map[State]*firsts, len(States))}
 	for i, part := range parts {
+		if errs[i] != nil {
+			return nil, errs[i]
+		}
 		maps.Copy(v.counts, part.counts)
 		maps.Copy(v.first, part.first)
-		if st := States[i]; st == Pending || st == Failed {
-			v.oldest, v.next = earlier(v.oldest, part.oldest), earlier(v.next, part.next)
-		}
+		v.oldest, v.next = earlier(v.oldest, part.oldest), earlier(v.next, part.next)
 	}
 	return v, nil
 }
@@ -299,22 +303,6 @@ func (s *Spool) surveyOf(st State, now time.Time) (*survey, error) {
 	})
 	v.counts, v.first = map[State]int{st: n}, map[State]*firsts{st: first}
 	return v, err
-}
-
-// forStates calls f for every state, at once where that may be.
-func (s *Spool) forStates(f func(i int, st State) error) error {
-	errs := make([]error, len(States))
-	var all sync.WaitGroup
-	for i, st := range States {
-		look := func() { errs[i] = f(i, st) }
-		if s.atOnce {
-			all.Go(look)
-		} else {
-			look()
-		}
-	}
-	all.Wait()
-	return errors.Join(errs...)
 }
 
 func (v *survey) due(t, now time.Time) {

@@ -38,8 +38,11 @@ func procStat(pid string) (state byte, pgrp int, start uint64, ok bool) {
 	if err != nil {
 		return 0, 0, 0, false
 	}
-	var buf [1024]byte // 52 numbers and a name of at most 64 bytes
+	var buf [1024]byte // field 22 has ended by then
 	n, err := unix.Read(fd, buf[:])
+	for errors.Is(err, unix.EINTR) {
+		n, err = unix.Read(fd, buf[:])
+	}
 	unix.Close(fd)
 	if err != nil {
 		return 0, 0, 0, false
