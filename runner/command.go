@@ -173,8 +173,10 @@ func (l *launch) failed(err error) error {
 }
 
 // lacking reports errors of a start that are the machine's and not the job's.
+// EBADF is what a start says that gets no number for a file at the limit of
+// open files.
 func lacking(err error) bool {
-	for _, e := range []error{syscall.EAGAIN, syscall.EINTR, syscall.EIO, syscall.ENOMEM} {
+	for _, e := range []error{syscall.EAGAIN, syscall.EBADF, syscall.EINTR, syscall.EIO, syscall.ENOMEM} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"queuectl/spool"
@@ -76,6 +77,7 @@ type member interface {
 	Stopping() error
 	Leave() error
 	Accept(f func(*spool.Job) error)
+	InProcess()
 	Claim(path string) (*spool.Claim, error)
 	Adopt(ctx context.Context, path string) (string, error)
 	Recover(ctx context.Context) (spool.RecoverReport, error)
@@ -104,12 +106,42 @@ func New(s *spool.Spool, o Options) (*Pool, error) {
 	if o.Slots < 0 || o.Slots > maxSlots {
 		return nil, fmt.Errorf("a pool cannot have %d slots; allowed is 1 to %d", o.Slots, maxSlots)
 	}
+	if err := enoughFiles(o); err != nil {
+		return nil, err
+	}
 	m, err := s.Join(o.Slots)
 	if err != nil {
 		return nil, fmt.Errorf("join the spool: %w", err)
 	}
 	watch := func(ctx context.Context) (watcher, error) { return s.Watch(ctx) }
 	return newPool(o, s, m, watch), nil
+}
+
+// What a pool keeps open: so many files for each running job (of a command its
+// file twice, its log, and its process), and these beside them, with some to
+// spare.
+const (
+	filesOfHandler = 1
+	filesOfCommand = 4
+	filesBeside    = 64
+)
+
+// enoughFiles is an error where the limit of open files allows fewer slots: at
+// the limit, jobs would wait for each other's files, one try a second.
+func enoughFiles(o Options) error {
+	each := filesOfHandler
+	if o.Commands {
+		each = filesOfCommand
+	}
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return nil // it shows soon enough
+	}
+	if may, needs := uint64(limit.Cur), uint64(each*o.Slots+filesBeside); needs > may {
+		most := max(0, int(may)-filesBeside) / each
+		return fmt.Errorf("a pool with %d slots needs %d open files, and the limit is %d: allow more (ulimit -n), or at most %d slots", o.Slots, needs, may, most)
+	}
+	return nil
 }
 
 func newPool(o Options, q queue, m member, watch func(context.Context) (watcher, error)) *Pool {
@@ -120,6 +152,9 @@ func newPool(o Options, q queue, m member, watch func(context.Context) (watcher,
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	m.Accept(o.able)
+	if !o.Commands {
+		m.InProcess()
+	}
 	return &Pool{
 		o: o, q: q, m: m, watch: watch, rand: rand.Float64,
 		env: cleanEnviron(o.Environ), nudge: make(chan struct{}, 1),

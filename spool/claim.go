@@ -34,7 +34,7 @@ type Claim struct {
 // next: ErrGone, ErrHeld, ErrNotDue, ErrDrop, ErrUnfinished, ErrRefused.
 func (p *Pool) Claim(pathname string) (*Claim, error) {
 	s := p.s
-	r, err := s.openRecordIf(pathname, s.trusted)
+	r, err := s.openRecordIf(pathname, p.lockFor, s.trusted)
 	if err != nil {
 		return nil, s.unreadable(pathname, err)
 	}

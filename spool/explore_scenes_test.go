@@ -209,6 +209,8 @@ func scenes() []scene {
 		{name: "claim + retry", base: base(Failed), setup: joined(0), acts: acts(work, retryIt)},
 		{name: "claim + prune", base: old(base(Completed)), setup: joined(0), acts: acts(work, removing(pruneIt), retryIt)},
 		{name: "claim + edit", base: edited(base(Pending)), setup: joined(0, 1), acts: acts(work, work)},
+		{name: "claim + edit, by handlers", base: edited(base(Pending)), setup: inProcess(joined(0, 1)), acts: acts(work, work)},
+		{name: "claim and settle, by a handler", base: base(Pending), setup: inProcess(joined(0)), acts: acts(work)},
 		{name: "settle", base: base(Pending), setup: runningIn(0), acts: acts(settleIt)},
 		{name: "settle a failure", base: base(Pending), setup: runningIn(0), acts: acts(failIt)},
 		{name: "release", base: base(Pending), setup: runningIn(0), acts: acts(func(a *actor) error { return a.ended().Release("stop", false) })},
@@ -272,6 +274,18 @@ func childEnds(a *actor) error {
 	delete(a.w.groups, a.w.pids[a.p])
 	a.p.Kill()
 	return nil
+}
+
+// inProcess has the pools run jobs in their own processes.
+func inProcess(setup func(a []*actor)) func(a []*actor) {
+	return func(a []*actor) {
+		setup(a)
+		for _, x := range a {
+			if x.pool != nil {
+				x.pool.InProcess()
+			}
+		}
+	}
 }
 
 // anyOf are the errors that say that somebody else was faster.

@@ -33,8 +33,9 @@ type Pool struct {
 	lock  fsys.Lock
 	slots int
 
-	accept func(*Job) error
-	spares spareLogs
+	accept  func(*Job) error
+	lockFor int // how Claim opens what it locks
+	spares  spareLogs
 
 	mu       sync.Mutex
 	claims   uint64            // claims so far: no two ever have one name
@@ -53,7 +54,7 @@ func (s *Spool) Join(slots int) (*Pool, error) {
 	}
 	for {
 		id := s.sys.self()
-		p := &Pool{s: s, slots: slots, held: make(map[string]*Claim), spares: spareLogs{max: slots}}
+		p := &Pool{s: s, slots: slots, lockFor: s.lockFor, held: make(map[string]*Claim), spares: spareLogs{max: slots}}
 		p.name = fmt.Sprintf("%s-%d-%s", id.Host, id.PID, s.sys.rand(6))
 		p.file = poolFile{Name: p.name, identity: id, Slots: slots, StartedAt: s.sys.now()}
 		err := p.join()
@@ -105,6 +106,11 @@ func (p *Pool) join() error {
 // error; Claim returns that error. It is called under the job's lock, and is
 // to be set before the first Claim.
 func (p *Pool) Accept(f func(*Job) error) { p.accept = f }
+
+// InProcess says that all jobs run in this process, so that no other one will
+// inherit a claim's locked file: one open file for each job is enough then, and
+// it can be written to. It is to be called before the first Claim.
+func (p *Pool) InProcess() { p.lockFor = os.O_RDWR }
 
 // Name is the pool's name, HOST-PID-RAND.
 func (p *Pool) Name() string { return p.name }

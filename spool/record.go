@@ -26,7 +26,7 @@ const maxFile = maxMaxJobSize + 2*maxHistory
 //
 // lock is the description that carries the lock; it is opened for reading
 // only, so that a job that inherits it cannot write its own record through it.
-// rw is ours alone.
+// rw is ours alone. Where no other process inherits, they are one.
 type record struct {
 	s    *Spool
 	id   string
@@ -56,7 +56,11 @@ func (s *Spool) openJob(path string, flag int) (fsys.File, error) {
 // and proves that the name still means what is locked. ErrGone: it is not
 // there any more; ErrHeld: somebody holds it.
 func (s *Spool) lockJob(path string) (fsys.File, fsys.Info, error) {
-	f, err := s.openJob(path, s.lockFor)
+	return s.lockJobFor(path, s.lockFor)
+}
+
+func (s *Spool) lockJobFor(path string, flag int) (fsys.File, fsys.Info, error) {
+	f, err := s.openJob(path, flag)
 	if elsewhere(err) {
 		return nil, fsys.Info{}, ErrGone
 	}
@@ -89,17 +93,22 @@ func (s *Spool) lockJob(path string) (fsys.File, fsys.Info, error) {
 // openRecord locks the job's file at path and reads it. A file that is not the
 // inode of its id's second name is ErrDrop.
 func (s *Spool) openRecord(path string) (*record, error) {
-	return s.openRecordIf(path, func(string, fsys.Info) error { return nil })
+	return s.openRecordIf(path, s.lockFor, func(string, fsys.Info) error { return nil })
 }
 
 // openRecordIf is openRecord of a file that accept takes, before anything is
-// read or mended.
-func (s *Spool) openRecordIf(path string, accept func(string, fsys.Info) error) (*record, error) {
+// read or mended. Opened with os.O_RDWR, the locked description is also the one
+// that is written to; a file that cannot be opened so is told from others then.
+func (s *Spool) openRecordIf(path string, flag int, accept func(string, fsys.Info) error) (*record, error) {
 	name, ok := ParseName(baseName(path))
 	if !ok {
 		return nil, ErrDrop
 	}
-	lock, info, err := s.lockJob(path)
+	lock, info, err := s.lockJobFor(path, flag)
+	if err != nil && flag != s.lockFor && !errors.Is(err, ErrGone) && !errors.Is(err, ErrHeld) {
+		flag = s.lockFor
+		lock, info, err = s.lockJobFor(path, flag)
+	}
 	if errors.Is(err, errNotPlain) || notPlain(err) {
 		return nil, ErrDrop // whose adoption refuses it
 	}
@@ -107,6 +116,9 @@ func (s *Spool) openRecordIf(path string, accept func(string, fsys.Info) error) 
 		return nil, err
 	}
 	r := &record{s: s, id: name.ID, path: path, name: name, lock: lock, info: info}
+	if flag == os.O_RDWR {
+		r.rw = lock
+	}
 	if !s.is(idPath(r.id), info) {
 		r.close()
 		return nil, ErrDrop
@@ -126,16 +138,10 @@ func (s *Spool) openRecordIf(path string, accept func(string, fsys.Info) error) 
 // that was rewritten in place in a form to which no line can be appended is
 // replaced by one with the same content in our form.
 func (r *record) load() error {
-	rw, err := r.s.fs.Open(r.path, os.O_RDWR)
-	if elsewhere(err) {
-		return ErrGone
-	}
-	if err != nil {
-		return err
-	}
-	r.rw = rw
-	if info, err := rw.Stat(); err != nil || !info.Same(r.info) {
-		return errors.Join(ErrGone, err)
+	if r.rw == nil {
+		if err := r.openForWriting(); err != nil {
+			return err
+		}
 	}
 	if r.s.foreign(r.info) { // nothing is written into it
 		return r.s.trusted(r.path, r.info)
@@ -145,6 +151,18 @@ func (r *record) load() error {
 	}
 	if !r.ours || len(r.data)-r.dec.histStart > maxHistory {
 		return r.replaceWith(compact(r.dec.history, r.s.stamp()))
+	}
+	return nil
+}
+
+func (r *record) openForWriting() (err error) {
+	if r.rw, err = r.s.fs.Open(r.path, os.O_RDWR); elsewhere(err) {
+		return ErrGone
+	} else if err != nil {
+		return err
+	}
+	if info, err := r.rw.Stat(); err != nil || !info.Same(r.info) {
+		return errors.Join(ErrGone, err)
 	}
 	return nil
 }
@@ -256,20 +274,13 @@ func (r *record) replaceWith(history []Entry) error {
 	if err != nil {
 		return err
 	}
-	_ = r.lock.Unlock()
-	_ = r.lock.Close()
-	_ = r.rw.Close()
-	r.lock, r.rw = f, nil
+	r.close()
+	r.lock = f
 	if r.info, err = f.Stat(); err != nil {
 		return err
 	}
-	if r.rw, err = r.s.fs.Open(r.path, os.O_RDWR); elsewhere(err) {
-		return ErrGone
-	} else if err != nil {
+	if err := r.openForWriting(); err != nil {
 		return err
-	}
-	if info, err := r.rw.Stat(); err != nil || !info.Same(r.info) {
-		return errors.Join(ErrGone, err)
 	}
 	return r.read()
 }
@@ -311,11 +322,11 @@ func (r *record) close() {
 
 // abandon closes our descriptors only: whoever inherited the lock keeps it.
 func (r *record) abandon() {
+	if r.rw != nil && r.rw != r.lock {
+		_ = r.rw.Close()
+	}
 	if r.lock != nil {
 		_ = r.lock.Close()
-	}
-	if r.rw != nil {
-		_ = r.rw.Close()
 	}
 	r.lock, r.rw = nil, nil
 }
