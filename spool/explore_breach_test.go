@@ -3,6 +3,7 @@ package spool
 import (
 	"bytes"
 	"os"
+	"runtime"
 	"strings"
 
 	"queuectl/spool/internal/fsys"
@@ -13,16 +14,21 @@ import (
 // machine on which what the rule asks for has no effect. The code above is the
 // product's own, and knows nothing of it.
 type breach struct {
-	replaces func(to string) bool        // a rename that must not replace does
-	grants   func(path string) bool      // a lock is granted whoever has it
-	believes func(op, path string) bool  // a look at a name after that operation says that it is the file that is held
-	links    bool                        // an id that is taken can be linked
-	reads    func(path string, b []byte) // changes what is read, in place
-	groups   bool                        // no process group lives
-	frees    bool                        // a lock is freed by whoever closes the file
-	hides    func(path string) bool      // such names are not there
-	lists    func(name string) bool      // names that listings leave out
-	keeps    func(path string) bool      // such names are not removed
+	renames  func(f fsys.FS, from, to string) func() error // what is done instead; nil: what was asked for
+	grants   func(path string) bool                        // a lock is granted whoever has it
+	believes func(op, path string) bool                    // a look at a name after that operation says that it is the file that is held
+	links    bool                                          // an id that is taken can be linked
+	reads    func(path string, b []byte)                   // changes what is read, in place
+	groups   bool                                          // no process group lives
+	frees    bool                                          // a lock is freed by whoever closes the file
+	hides    func(path string) bool                        // such names are not there
+	lists    func(name string) bool                        // names that listings leave out
+	keeps    func(path string) bool                        // such names are not removed
+	finds    func(f fsys.FS, name string) string           // what a listing of tmp/ says instead of a name
+	rand     func() string                                 // what random names are; "": random
+	claims   bool                                          // a pool's claims are not counted
+	pids     bool                                          // all processes have one number
+	early    func(f fsys.FS, path string)                  // before a file is opened to be locked by its path
 }
 
 // door is the file system as a process sees it.
@@ -87,11 +93,25 @@ func (x *breached) Link(from, to string) error {
 }
 
 func (x *breached) RenameNoReplace(from, to string) error {
+	return x.rename(x.FS.RenameNoReplace, from, to)
+}
+func (x *breached) Rename(from, to string) error { return x.rename(x.FS.Rename, from, to) }
+
+func (x *breached) rename(as func(from, to string) error, from, to string) error {
 	x.last = "rename"
-	if x.b.replaces != nil && x.b.replaces(to) {
-		return x.FS.Rename(from, to)
+	if x.b.renames != nil {
+		if instead := x.b.renames(x.FS, from, to); instead != nil {
+			return instead()
+		}
 	}
-	return x.FS.RenameNoReplace(from, to)
+	return as(from, to)
+}
+
+func (x *breached) Lock(path string) (fsys.Lock, error) {
+	if x.b.early != nil {
+		x.b.early(x.FS, path)
+	}
+	return x.FS.Lock(path)
 }
 
 func (x *breached) Unlink(path string) error {
@@ -104,6 +124,9 @@ func (x *breached) Unlink(path string) error {
 
 func (x *breached) List(path string, fn func(string) bool) error {
 	return x.FS.List(path, func(name string) bool {
+		if x.b.finds != nil && path == "tmp" {
+			name = x.b.finds(x.FS, name)
+		}
 		return (x.b.lists != nil && x.b.lists(path+"/"+name)) || fn(name)
 	})
 }
@@ -161,6 +184,21 @@ func below(dirs ...string) func(path string) bool {
 			}
 		}
 		return false
+	}
+}
+
+// within reports whether such a function of the spool has led here.
+func within(name string) bool {
+	pcs := make([]uintptr, 50)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	for {
+		f, more := frames.Next()
+		if strings.HasSuffix(f.Function, "."+name) {
+			return true
+		}
+		if !more {
+			return false
+		}
 	}
 }
 

@@ -29,6 +29,14 @@ var hands = []hand{
 	}},
 }
 
+// does has a person do it, and returns the path of what it was done to.
+func (w *world) does(h hand) string {
+	p := h.what(w)
+	w.byHand = append(w.byHand, h.name)
+	h.do(w, p)
+	return p
+}
+
 // mvTo is mv -n.
 func mvTo(name string, from State, to func(x string) string) hand {
 	return hand{name: name, dirs: []State{from, stateOf(to("x"))}, what: func(w *world) string {

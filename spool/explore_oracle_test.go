@@ -192,6 +192,9 @@ func (w *world) marked() map[string][]string {
 // conserved fails unless every job that was promised is in one place, which is
 // where its second name is, and none that was refused.
 func (o *outcomes) conserved() {
+	if o.toldTaken() && len(o.placesOf("job")) == 0 && !o.removed("") {
+		o.fail("the id is said to be taken, and there is no such job")
+	}
 	where := o.marked()
 	copies := 0
 	for _, h := range o.byHand {
@@ -217,6 +220,10 @@ func (o *outcomes) conserved() {
 			}
 		}
 	}
+}
+
+func (o *outcomes) toldTaken() bool {
+	return slices.ContainsFunc(o.errs, func(err error) bool { return errors.Is(err, ErrTaken) && !errors.Is(err, ErrRefused) })
 }
 
 // removed reports whether a job may have been removed: by a command, a

@@ -44,7 +44,16 @@ func work(a *actor) error {
 	return errors.Join(errs...)
 }
 
+// handle is work by handlers.
+func handle(a *actor) error {
+	a.pool.InProcess()
+	return work(a)
+}
+
 func (a *actor) workOn(p string) error {
+	if a.w.off != nil && a.w.off.claims {
+		a.pool.claims = 0
+	}
 	c, err := a.pool.Claim(p)
 	if errors.Is(err, ErrDrop) {
 		if p, err = a.pool.Adopt(ctx, p); err == nil && stateOf(p) == Pending {
@@ -106,9 +115,8 @@ func forceIt(a *actor) error {
 
 func recoverAndWork(a *actor) error { return errors.Join(recovering(a), work(a)) }
 
-func adopt(p string) func(a *actor) error {
-	return func(a *actor) error { return adopted(a, p) }
-}
+func adoptX(a *actor) error { return adopted(a, "pending/x.json") }
+func adoptY(a *actor) error { return adopted(a, "pending/y.json") }
 
 func removing(act func(a *actor) error) func(a *actor) error {
 	return func(a *actor) error {
@@ -199,9 +207,9 @@ func scenes() []scene {
 		{name: "a batch and a single of one id", acts: acts(enqueueMarkedBatch, enqueueMarked)},
 		{name: "rollers of one dead staging, back", base: staged(committing), acts: acts(recovering, recovering)},
 		{name: "rollers of one dead staging, forward", base: staged(publishing), acts: acts(recovering, recovering)},
-		{name: "two adopters", base: drops("x"), acts: acts(adopt("pending/x.json"), adopt("pending/x.json"))},
-		{name: "drop + enqueue of one id", base: drops("x"), acts: acts(adopt("pending/x.json"), enqueueMarked)},
-		{name: "two drops with one id", base: drops("x", "y"), acts: acts(adopt("pending/x.json"), adopt("pending/y.json"))},
+		{name: "two adopters", base: drops("x"), acts: acts(adoptX, adoptX)},
+		{name: "drop + enqueue of one id", base: drops("x"), acts: acts(adoptX, enqueueMarked)},
+		{name: "two drops with one id", base: drops("x", "y"), acts: acts(adoptX, adoptY)},
 		{name: "claimers", base: base(Pending), setup: joined(0, 1), acts: acts(work, work)},
 		{name: "claimers of a failed job", base: base(Failed), setup: joined(0, 1), acts: acts(work, work)},
 		{name: "claim + delete", base: base(Pending), setup: joined(0), acts: acts(work, removing(deleteIt))},
@@ -209,8 +217,8 @@ func scenes() []scene {
 		{name: "claim + retry", base: base(Failed), setup: joined(0), acts: acts(work, retryIt)},
 		{name: "claim + prune", base: old(base(Completed)), setup: joined(0), acts: acts(work, removing(pruneIt), retryIt)},
 		{name: "claim + edit", base: edited(base(Pending)), setup: joined(0, 1), acts: acts(work, work)},
-		{name: "claim + edit, by handlers", base: edited(base(Pending)), setup: inProcess(joined(0, 1)), acts: acts(work, work)},
-		{name: "claim and settle, by a handler", base: base(Pending), setup: inProcess(joined(0)), acts: acts(work)},
+		{name: "claim + edit, by handlers", base: edited(base(Pending)), setup: joined(0, 1), acts: acts(handle, handle)},
+		{name: "claim and settle, by a handler", base: base(Pending), setup: joined(0), acts: acts(handle)},
 		{name: "settle", base: base(Pending), setup: runningIn(0), acts: acts(settleIt)},
 		{name: "settle a failure", base: base(Pending), setup: runningIn(0), acts: acts(failIt)},
 		{name: "release", base: base(Pending), setup: runningIn(0), acts: acts(func(a *actor) error { return a.ended().Release("stop", false) })},
@@ -274,18 +282,6 @@ func childEnds(a *actor) error {
 	delete(a.w.groups, a.w.pids[a.p])
 	a.p.Kill()
 	return nil
-}
-
-// inProcess has the pools run jobs in their own processes.
-func inProcess(setup func(a []*actor)) func(a []*actor) {
-	return func(a []*actor) {
-		setup(a)
-		for _, x := range a {
-			if x.pool != nil {
-				x.pool.InProcess()
-			}
-		}
-	}
 }
 
 // anyOf are the errors that say that somebody else was faster.

@@ -44,8 +44,12 @@ type outcomes struct {
 	v      *view
 }
 
-// errKilled is the outcome of a process that did not end by itself.
-var errKilled = errors.New("was killed")
+// What became of a process that did not end by itself, and of one that has
+// nothing to do.
+var (
+	errKilled = errors.New("was killed")
+	errIdle   = errors.New("had nothing to do")
+)
 
 func (o *outcomes) fail(format string, args ...any) {
 	panic(failure(fmt.Sprintf(format, args...)))
@@ -63,7 +67,7 @@ func (o *outcomes) winners() (n int) {
 
 // losers fails unless each error is one of those.
 func (o *outcomes) losers(allowed ...error) {
-	allowed = append(allowed, errKilled)
+	allowed = append(allowed, errKilled, errIdle)
 	for _, err := range o.errs {
 		if err != nil && !slices.ContainsFunc(allowed, func(a error) bool { return errors.Is(err, a) }) {
 			o.fail("unexpected: %v", err)
@@ -161,6 +165,10 @@ func (r *run) begin() {
 	r.s = r.Scheduler(r.choose)
 	r.s.MaxTurns = 10_000
 	for i, act := range r.x.acts {
+		if act == nil {
+			r.errs[i] = errIdle
+			continue
+		}
 		a := r.actors[i]
 		r.s.Start(a.p, func(*simfs.Process) {
 			var err error
@@ -241,10 +249,8 @@ func (r *run) kill(a *actor) {
 
 func (r *run) move(h hand) {
 	r.x.moves++
-	p := h.what(r.world)
+	p := r.does(h)
 	r.log = append(r.log, "-- by hand: "+h.name+", X being "+path.Base(p))
-	r.byHand = append(r.byHand, h.name)
-	h.do(r.world, p)
 }
 
 // stop ends the run.

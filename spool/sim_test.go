@@ -79,6 +79,9 @@ type simSystem struct {
 func (w *world) system(p *simfs.Process) *simSystem {
 	w.started++
 	pid := 1000 + w.started
+	if w.off != nil && w.off.pids {
+		pid = 1
+	}
 	w.pids[p] = pid
 	return &simSystem{w: w, p: p, id: identity{Host: w.host, PID: pid, Start: uint64(pid), Boot: w.boot, PIDNS: "pid:[1]"}}
 }
@@ -92,6 +95,11 @@ func (x *simSystem) rand(n int) string {
 		r := x.rands[0]
 		x.rands = x.rands[1:]
 		return r
+	}
+	if x.w.off != nil && x.w.off.rand != nil {
+		if r := x.w.off.rand(); len(r) == n {
+			return r
+		}
 	}
 	x.draws++
 	h := fnv.New64a()
