@@ -142,14 +142,21 @@ func TestProcessSetup(t *testing.T) {
 	if _, err := os.Stat("/proc/self/fd"); err != nil {
 		t.Skip("needs /proc")
 	}
+	for range lockFD + 1 { // a start closes the lower numbers, so that they prove nothing
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+	}
 	s := newSpool(t)
-	enqueue(t, s, `{"id":"a","command":"for f in /proc/$$/fd/*; do echo ${f##*/} $(readlink $f); done; cut -d' ' -f1,5 /proc/$$/stat; echo $$"}`)
+	enqueue(t, s, `{"id":"a","command":"for f in /proc/$$/fd/*; do echo ${f##*/} $(readlink $f); done; grep flags /proc/$$/fdinfo/63; cut -d' ' -f1,5 /proc/$$/stat; echo $$"}`)
 	drained(t, s, Options{Commands: true})
 	text := logOf(t, job(t, s, "a"))
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	fds := map[string]string{}
 	for _, l := range lines {
-		if n, to, ok := strings.Cut(l, " "); ok {
+		if n, to, ok := strings.Cut(strings.Replace(l, ":\t", " ", 1), " "); ok {
 			fds[n] = to
 		}
 	}
@@ -158,6 +165,9 @@ func TestProcessSetup(t *testing.T) {
 	}
 	if !strings.Contains(fds["63"], "/processing/") {
 		t.Errorf("descriptor 63 is %q", fds["63"])
+	}
+	if flags := fds["flags"]; !strings.HasSuffix(flags, "0") {
+		t.Errorf("descriptor 63 is open with the flags %s", flags)
 	}
 	pid := lines[len(lines)-1]
 	if got := lines[len(lines)-2]; got != pid+" "+pid {

@@ -243,6 +243,24 @@ func TestIdle(t *testing.T) {
 	})
 }
 
+// Nor does one without events sleep for longer, whatever is configured: timers
+// stop while a machine is suspended.
+func TestLongScanInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t, "scan_interval", "1h")
+		p, _, w := fake(t, s, Options{Handlers: handlers}, nil)
+		w.native = false
+		q := &countingQueue{Spool: s}
+		p.q = q
+		run(t, p)
+		time.Sleep(10*time.Minute + time.Second)
+		synctest.Wait()
+		if n := q.scans(spool.Pending); n != 21 {
+			t.Errorf("%d scans", n)
+		}
+	})
+}
+
 // A countingQueue counts listings.
 type countingQueue struct {
 	*spool.Spool
@@ -311,6 +329,7 @@ func TestPassedOver(t *testing.T) {
 		if got := fmt.Sprint(m.gaps()); got != "[30s 1m0s 2m0s 4m0s 5m0s 5m0s]" {
 			t.Errorf("tried after %s", got)
 		}
+		mustHold(t, strings.Join(m.problems, " "), "no handler for kind")
 	})
 }
 

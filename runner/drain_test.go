@@ -61,6 +61,31 @@ func TestDrainSeesWhatIsRemoved(t *testing.T) {
 	})
 }
 
+// A missingQueue misses all names in its first listing of a state, as one may
+// that are being moved.
+type missingQueue struct {
+	countingQueue
+	state spool.State
+}
+
+func (q *missingQueue) Scan(st spool.State, fn func(string, spool.Name, bool) bool) error {
+	if st == q.state && q.scans(st) == 0 {
+		fn = func(string, spool.Name, bool) bool { return true }
+	}
+	return q.countingQueue.Scan(st, fn)
+}
+
+// One listing is not enough to end.
+func TestDrainLooksTwice(t *testing.T) {
+	s := newSpool(t)
+	enqueue(t, s, `{"id":"a","kind":"k"}`)
+	p, _, _ := fake(t, s, Options{}, nil)
+	p.q = &missingQueue{countingQueue: countingQueue{Spool: s}, state: spool.Pending}
+	if l, err := newDispatcher(p).look(nil); err != nil || !l.waiting {
+		t.Errorf("it saw %+v, %v", l, err)
+	}
+}
+
 // Another pool's running job is waited for: its retry may need this one.
 func TestDrainWaitsForOthers(t *testing.T) {
 	s := newSpool(t)

@@ -366,6 +366,19 @@ func TestExchangeNeverFreesTheID(t *testing.T) {
 	b.adopt(at, "x")
 }
 
+// The exchanged file is moved while another copy looks for it: one listing
+// misses it, two do not.
+func TestExchangeLooksTwice(t *testing.T) {
+	b := newBench(t)
+	at := b.enqueue("x")
+	b.exchangeFile(at, b.read(at)) // both names have a link count of 1
+	b.cp(at, "pending/copy.json")
+	held := b.mvInto(at, Held)
+	b.faults.before("list", "held", func() error { b.mv(held, at); return nil }) // pending/ has been listed by now
+	b.refuse("pending/copy.json", `id "x" is taken`)
+	b.adopt(at, "x")
+}
+
 // rm -r of a directory: it is made again.
 func TestRemovedDirectories(t *testing.T) {
 	b := newBench(t)

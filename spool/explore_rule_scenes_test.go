@@ -69,7 +69,8 @@ var (
 			}
 		},
 	}
-	editedAndTaken = scene{name: "enqueue of an id + sed -i X", base: base(Pending), acts: acts(enqueueMarked), hands: byHand("sed -i X"),
+	editedAndTaken = scene{
+		name: "enqueue of an id + sed -i X", base: base(Pending), acts: acts(enqueueMarked), hands: byHand("sed -i X"),
 		rest: func(o *outcomes) {
 			if o.errs[0] == nil {
 				o.fail("the id of a job was given to another one")

@@ -88,11 +88,11 @@ func TestDeathsBury(t *testing.T) {
 		deaths  int
 		outcome Outcome
 	}{
-		"three in a row":         {nil, []string{`"max_retries":100`}, chargedDeaths, WorkerDied},
+		"three in a row":         {nil, []string{`"max_retries":100`}, 3, WorkerDied},
 		"max_retries used up":    {nil, []string{`"max_retries":1`}, 2, WorkerDied},
 		"no retries":             {nil, []string{`"max_retries":0`}, 1, WorkerDied},
-		"with the machine":       {otherBoot, []string{`"max_retries":0`}, unchargedDeaths, WorkerLost},
-		"while the pool stopped": {stopping, []string{`"max_retries":0`}, unchargedDeaths, WorkerLost},
+		"with the machine":       {otherBoot, []string{`"max_retries":0`}, 20, WorkerLost},
+		"while the pool stopped": {stopping, []string{`"max_retries":0`}, 20, WorkerLost},
 	} {
 		b := newBench(t)
 		b.enqueue("x", c.more...)
@@ -240,6 +240,22 @@ func TestPoolFileIsKept(t *testing.T) {
 	if b.there(workerPath(p.Name())) || b.last("x").Outcome != WorkerDied {
 		t.Errorf("its line is %+v", b.last("x"))
 	}
+}
+
+// The name moves while processing/ is listed: one listing misses it, two do
+// not.
+func TestPoolFileLooksTwice(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	c := b.claim(p, "x")
+	away := string(Held) + "/" + path.Base(c.Path())
+	b.faults.before("list", "processing", func() error { b.mv(c.Path(), away); return nil })
+	b.faults.before("list", "processing", func() error { b.mv(away, c.Path()); return nil })
+	if used, err := b.poolInUse(p.Name()); !used || err != nil {
+		t.Fatalf("in use: %v, %v", used, err)
+	}
+	must(t, c.Release("", false))
 }
 
 // While a process that the attempt left behind holds the lock, the job waits,

@@ -2,7 +2,9 @@ package spool
 
 import (
 	"os"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -229,6 +231,32 @@ func TestOddRequests(t *testing.T) {
 	}
 	must(t, c.Release("", false))
 	b.wantState("x", Dead)
+}
+
+// A pid that stands in a file is signalled by nobody: it may be another
+// process's. Here it is.
+func TestRequestsSignalNobody(t *testing.T) {
+	b := newBench(t)
+	stranger := exec.Command("cat")
+	stranger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	in, err := stranger.StdinPipe()
+	must(t, err)
+	must(t, stranger.Start())
+	p := b.pool()
+	b.enqueue("x")
+	must(t, b.claim(p, "x").Started(stranger.Process.Pid))
+	b.editPool(p, func(f *poolFile) { f.PID = stranger.Process.Pid })
+	must(t, b.RequestStop(p.Name(), true))
+	_, err = b.Cancel(ctx, "x")
+	must(t, err)
+	b.kill(p)
+	b.recover()
+	must(t, b.ForceRecover(ctx, "x"))
+	must(t, in.Close())
+	if err := stranger.Wait(); err != nil {
+		t.Errorf("the stranger: %v", err)
+	}
+	b.recover()
 }
 
 // Retry unlinks the request, under the lock and before its rename: else it

@@ -174,6 +174,24 @@ func TestLookupOpensOnePath(t *testing.T) {
 	b.wantState("x", Held)
 }
 
+// A file that is moved while it is looked for: one listing misses it, two do
+// not.
+func TestLookupLooksTwice(t *testing.T) {
+	for _, linked := range []bool{true, false} {
+		b := newBench(t)
+		b.unasked = true
+		at := b.mvInto(b.enqueue("x"), Held)
+		if !linked {
+			b.rm(idPath("x"))
+		}
+		dead := string(Dead) + "/" + path.Base(at)
+		b.faults.before("list", "held", func() error { b.mv(at, dead); return nil }) // dead/ has been listed by now
+		if got := b.path("x"); got != dead {
+			t.Errorf("linked %v: it lies at %s", linked, got)
+		}
+	}
+}
+
 func TestOpen(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Chmod(dir, 0o700))

@@ -4,10 +4,13 @@ import (
 	"errors"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"queuectl/spool/internal/fsys"
 )
 
 func TestSettle(t *testing.T) {
@@ -382,6 +385,22 @@ func TestEditInPlaceWhileItRuns(t *testing.T) {
 	}
 }
 
+// So is the file of an earlier life of the job, which would be a record of it.
+func TestEarlierLifeInPlaceWhileItRuns(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	earlier := b.read(b.enqueue("x"))
+	must(t, b.Delete(ctx, "x"))
+	b.enqueue("x")
+	c := b.claim(p, "x")
+	b.put(c.Path(), earlier)
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
+	j := b.job("x")
+	if life, _ := lifeOf(j.History); life != c.Life || j.Attempts != 1 {
+		t.Errorf("job is %+v", j)
+	}
+}
+
 // LOCK_UN only when the job ended by itself: after a kill, who escaped it
 // keeps the lock, and the next attempt waits.
 func TestWhoEscapesAKillKeepsTheLock(t *testing.T) {
@@ -429,6 +448,33 @@ func TestReleaseFreesInheritedLocks(t *testing.T) {
 		t.Error("the claim was closed, not unlocked")
 	}
 	b.adopt(from, "x")
+}
+
+// So does one that is given up before the rename, for whatever reason.
+func TestRefusedClaimUnlocks(t *testing.T) {
+	for name, spoil := range map[string]func(b *bench, p *Pool, at string){
+		"not due":      func(b *bench, _ *Pool, _ string) { b.clk.add(-time.Hour) },
+		"not accepted": func(_ *bench, p *Pool, _ string) { p.Accept(func(*Job) error { return errBoom }) },
+		"not trusted":  func(b *bench, _ *Pool, at string) { must(b.t, os.Chmod(b.at(at), 0o666)) },
+		"not readable": func(b *bench, _ *Pool, at string) { b.faults.fail("read", at, errBoom) },
+		"a drop":       func(b *bench, _ *Pool, _ string) { b.rm(idPath("x")) },
+		"exchanged": func(b *bench, _ *Pool, at string) {
+			b.faults.before("trylock", at, func() error { b.exchangeFile(at, b.read(at)); return nil })
+		},
+	} {
+		b := newBench(t)
+		b.unasked = true
+		at, p := b.enqueue("x", `"delay":"1s"`), b.pool()
+		b.clk.add(time.Minute)
+		spoil(b, p, at)
+		b.faults.record()
+		if _, err := p.Claim(at); err == nil {
+			t.Errorf("%s: claimed", name)
+		}
+		if ops := b.faults.recorded(); !slices.Contains(ops, "trylock "+at) || !slices.Contains(ops, "unlock "+at) {
+			t.Errorf("%s: the claim was closed, not unlocked: %q", name, ops)
+		}
+	}
 }
 
 func TestSyncAlways(t *testing.T) {
@@ -515,4 +561,47 @@ func TestFullDirectoryOverflows(t *testing.T) {
 	must(t, b.Retry(ctx, "x"))
 	must(t, b.Delete(ctx, "y"))
 	must(t, b.claim(p, "x").Release("", false))
+}
+
+// A fullFS says what is full.
+type fullFS struct {
+	fsys.FS
+	dir   string
+	space fsys.Space
+}
+
+func (f *fullFS) Lstat(p string) (fsys.Info, error) {
+	info, err := f.FS.Lstat(p)
+	if p == f.dir {
+		info.Size = 64 << 20
+	}
+	return info, err
+}
+
+func (f *fullFS) Space() (fsys.Space, error) { return f.space, nil }
+
+// A directory that has grown too big takes no more names, although it could.
+func TestBigDirectoryOverflows(t *testing.T) {
+	b := newBench(t)
+	b.faults.FS = &fullFS{FS: b.faults.FS, dir: "completed"}
+	b.enqueue("x")
+	b.settle(b.claim(b.pool(), "x"), Result{Outcome: Succeeded}, Completed)
+	if got := b.path("x"); !strings.HasPrefix(got, "completed/1/") {
+		t.Errorf("it lies at %s", got)
+	}
+}
+
+// A full disk is no full directory: nothing is tried elsewhere.
+func TestFullDiskDoesNotOverflow(t *testing.T) {
+	b := newBench(t)
+	b.faults.FS = &fullFS{FS: b.faults.FS}
+	b.enqueue("x")
+	c := b.claim(b.pool(), "x")
+	b.faults.before("rename", " completed/", func() error { return syscall.ENOSPC })
+	_, err := c.Settle(Result{Outcome: Succeeded})
+	wantErr(t, err, syscall.ENOSPC)
+	if b.there("completed/1") {
+		t.Error("completed/ goes on in a sub-directory")
+	}
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
 }

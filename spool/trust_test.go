@@ -231,6 +231,19 @@ func TestForeignDrop(t *testing.T) {
 	must(t, err)
 }
 
+// TestForeignHistory: the drop of another user may not bring a history.
+func TestForeignHistory(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to give a file away")
+	}
+	b := newBench(t)
+	must(t, b.SetConfig("allow_users", "61235"))
+	b.put("pending/hello.json", `{"command":"true",`+someHistory+`}`)
+	must(t, os.Chown(b.at("pending/hello.json"), 61235, 61235))
+	b.clk.add(2 * settleTime) // what nobody can tell the writer of has to rest
+	b.refuse("pending/hello.json", "belongs to queuectl, and the file to user 61235")
+}
+
 // TestMakeRefuses: where others can lead the way elsewhere, nothing is made.
 func TestMakeRefuses(t *testing.T) {
 	top := t.TempDir()

@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -51,6 +53,45 @@ func TestDocs(t *testing.T) {
 		if _, ok := want[name]; !ok && !*update {
 			t.Errorf("%s belongs to no command", filepath.Join(docs, name))
 		}
+	}
+}
+
+// TestTestsInDocs: the tests of which docs/ say that they show something are
+// there.
+func TestTestsInDocs(t *testing.T) {
+	tests := make(map[string]bool)
+	walk(t, filepath.Join("..", ".."), "_test.go", func(_ string, text []byte) {
+		for _, m := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllSubmatch(text, -1) {
+			tests[string(m[1])] = true
+		}
+	})
+	named := 0
+	walk(t, filepath.Join("..", "..", "docs"), ".md", func(path string, text []byte) {
+		for _, m := range regexp.MustCompile("`(Test\\w+)`").FindAllSubmatch(text, -1) {
+			if named++; !tests[string(m[1])] {
+				t.Errorf("%s: there is no %s", path, m[1])
+			}
+		}
+	})
+	if named == 0 {
+		t.Error("no test is named")
+	}
+}
+
+func walk(t *testing.T, dir, suffix string, fn func(path string, text []byte)) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, suffix) {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err == nil {
+			fn(path, text)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -121,5 +123,31 @@ func checkImport(t *testing.T, goos, name, imp string, f floor) {
 	first, _, _ := strings.Cut(imp, "/")
 	if strings.Contains(first, ".") && !slices.Contains(f.libs, imp) {
 		t.Errorf("%s: %s imports %s, which belongs on another floor", goos, name, imp)
+	}
+}
+
+// TestOneFileSignals: only runner/process.go signals, and only what it has
+// started: a pid from a file may be another process's. Signal 0 only asks.
+func TestOneFileSignals(t *testing.T) {
+	signals := regexp.MustCompile(`\b(Kill|Signal|PidfdSendSignal|FindProcess)\([^)]`)
+	for _, dir := range []string{"../../spool", "../../spool/internal/fsys", "../../runner", "."} {
+		files, err := filepath.Glob(dir + "/*.go")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %q, %v", dir, files, err)
+		}
+		for _, f := range files {
+			if strings.HasSuffix(f, "_test.go") || f == "../../runner/process.go" {
+				continue
+			}
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, line := range strings.Split(string(text), "\n") {
+				if signals.MatchString(line) && !strings.Contains(line, ", 0)") {
+					t.Errorf("%s:%d: %s", f, i+1, strings.TrimSpace(line))
+				}
+			}
+		}
 	}
 }

@@ -440,7 +440,7 @@ func TestUglyJobs(t *testing.T) {
 		{"kills its group", "sh", `kill -9 0`, "dead"},
 		{"stops itself", "sh", `(sleep 0.1; kill -CONT $$) & kill -STOP $$; exit 0`, "completed"},
 		{"removes its file", "sh", `rm -f "$QUEUECTL_JOB_FILE"; exit 0`, ""},
-		{"writes into its file", "sh", `(echo junk >&63) 2>/dev/null && exit 1; exit 0`, "completed"},
+		{"writes into its file", "bash", `bash -c "echo junk >&63" 2>/dev/null && exit 1; exit 0`, "completed"},
 		{"prints no text", "head", `head -c 100000 /dev/urandom`, "completed"},
 	}
 	for _, c := range cases {
