@@ -5,7 +5,7 @@ PREFIX      ?= /usr/local
 DESTDIR     ?=
 VERSION     ?= $(shell git describe --tags --always --dirty 2>/dev/null)
 
-FUZZTIME    ?= 10s
+FUZZTIME    ?= 60s
 BENCHTIME   ?= 1s
 TESTFLAGS   ?=
 RACEFLAGS   ?= -timeout 20m
@@ -132,7 +132,7 @@ microbench: ## run the micro-benchmarks, BENCHTIME (1s) each
 # at the end of its time (https://go.dev/issue/75804): that one, with no
 # failing input told, is run again, once.
 .PHONY: fuzz
-fuzz: ## run every fuzz target for FUZZTIME (10s)
+fuzz: ## run every fuzz target for FUZZTIME (60s)
 	@set -e; \
 	fuzz() { $(GO) test -run '^$$' -fuzz "^$$2\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$1; }; \
 	for p in $$($(GO) list ./...); do \
