@@ -203,7 +203,7 @@ func scenes() []scene {
 	publishing := before("renamenoreplace", "pending/")
 	return []scene{
 		{name: "enqueuers of one id", acts: acts(enqueueMarked, enqueueMarked)},
-		{name: "three enqueuers of one id", acts: acts(enqueueMarked, enqueueMarked, enqueueMarked)},
+		{name: "three enqueuers of one id", acts: acts(enqueueMarked, enqueueMarked, enqueueMarked), alone: true},
 		{name: "a batch and a single of one id", acts: acts(enqueueMarkedBatch, enqueueMarked)},
 		{name: "rollers of one dead staging, back", base: staged(committing), acts: acts(recovering, recovering)},
 		{name: "rollers of one dead staging, forward", base: staged(publishing), acts: acts(recovering, recovering)},

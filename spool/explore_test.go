@@ -26,6 +26,7 @@ type scene struct {
 	acts  []func(a *actor) error
 
 	bound int    // disturbances in the short form; 1, where 0
+	alone bool   // in a pair it would be what another scene is
 	kills bool   // a process may be killed before any step
 	hands []hand // what a person may do before any step
 
