@@ -60,7 +60,7 @@ var (
 		},
 	}
 	exchangedWhileRunning = scene{
-		name: "claim of a running job, after mv processing/X pending/ and sed -i X", base: base(Pending), acts: acts(nil, work),
+		name: "claim of a running job, after mv processing/X pending/ and sed -i X", base: base(Pending), acts: acts(nil, work), untidy: []int{invSecond, invOwned},
 		setup: func(a []*actor) {
 			a[0].runWaiting()
 			a[1].join()
@@ -91,16 +91,20 @@ var (
 		},
 	}
 	lateCancel = scene{
-		name: "settle + cancel + delete and enqueue again", base: base(Pending), setup: runningIn(0),
-		acts: acts(settleIt, cancelIt, func(a *actor) error {
-			a.w.removers++
-			if err := deleteIt(a); err != nil {
-				return err
-			}
-			return enqueueMarked(a)
-		}),
+		name: "claim, and a request to cancel an earlier life", acts: acts(work), kills: true,
+		setup: func(list []*actor) {
+			a := list[0]
+			a.enqueue("job")
+			a.must(a.askCancel(a.at("job"), "job"))
+			request, err := a.w.Read("control/job" + cancelSuffix)
+			a.must(err)
+			a.must(a.Delete(ctx, "job"))
+			a.enqueue("job")
+			a.must(a.w.Write("control/job"+cancelSuffix, request)) // its writer was slow
+			a.join()
+		},
 		rest: func(o *outcomes) {
-			if o.errs[2] == nil && o.v.state("job") == Dead {
+			if o.v.state("job") != Completed {
 				o.fail("another life of the job was cancelled")
 			}
 		},
