@@ -62,8 +62,11 @@ func (s *Spool) adopt(ctx context.Context, p string) (string, error) {
 // claim's name.
 func (s *Spool) homecoming(p string, info fsys.Info, f fsys.File) (to string, known bool, err error) {
 	id, ok := s.idOfFile(f, info)
-	if !ok || !s.is(idPath(id), info) {
+	if !ok {
 		return "", false, nil
+	}
+	if same, err := s.same(idPath(id), info); err != nil || !same {
+		return "", err != nil, err
 	}
 	n, canonical := ParseName(path.Base(p))
 	canonical = canonical && n.ID == id

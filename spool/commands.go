@@ -293,14 +293,19 @@ func (s *Spool) cancelWaiting(r *record) error {
 	return errors.Join(s.dropCancel(r.id), s.acknowledge(r))
 }
 
-// askCancel writes the request; it names the life that the job has now.
+// askCancel writes the request; it names the life that the job has now, and how
+// far that has come.
 func (s *Spool) askCancel(p, id string) error {
 	dec, _, err := s.peek(p)
 	if err != nil {
 		return err
 	}
 	life, _ := lifeOf(dec.history)
-	return s.ask(id+cancelSuffix, request{Life: life, At: s.stamp()})
+	ended := len(dec.history)
+	if openAttempt(dec.history) != nil {
+		ended--
+	}
+	return s.ask(id+cancelSuffix, request{Life: life, At: s.stamp(), Ended: &ended})
 }
 
 func (s *Spool) cancelRunning(ctx context.Context, o orphan) (rep CancelReport, again bool, err error) {

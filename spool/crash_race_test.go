@@ -358,7 +358,7 @@ func TestRaceCommands(t *testing.T) {
 		},
 		scene{name: "delete and a hand move", base: done, acts: []func(*actor) error{del, mv(Held)}, then: either, want: noneOrOne},
 		scene{
-			name: "delete and an enqueue of the same id", base: done, acts: []func(*actor) error{del, enqueueJob},
+			name: "delete and an enqueue of the same id", base: done, acts: []func(*actor) error{removing(del), enqueueJob},
 			then: func(o *outcomes) {
 				o.losers(ErrTaken, ErrBusy)
 				if n := len(o.placesOf("job")); o.errs[1] == nil && n != 1 {

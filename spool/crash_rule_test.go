@@ -47,6 +47,27 @@ func (a *actor) meanwhile(stop func(simfs.Step) bool, do func()) {
 	}
 }
 
+// cutOff is a worker that runs a job and has lost its locks.
+func (w *world) cutOff(where func(id *identity)) *actor {
+	a := w.actor("a")
+	where(&a.sys.id)
+	a.enqueue("job")
+	a.run("job")
+	a.must(a.c.rec.lock.Unlock())
+	a.must(a.pool.lock.Close())
+	return a
+}
+
+// wholeIn fails unless the job is in that state, and its file as it should be.
+func (a *actor) wholeIn(st State) {
+	if a.state("job") != st {
+		a.fail("it is %s", a.state("job"))
+	}
+	if rep, err := a.Check(ctx, false); err != nil || !rep.OK() {
+		a.fail("%v\n%s", err, findings(rep))
+	}
+}
+
 func TestRules(t *testing.T) {
 	rules(t,
 		rule{"a pool's name is never used by a second life", func(w *world) {
@@ -107,6 +128,27 @@ func TestRules(t *testing.T) {
 			if err != nil || len(rep.Waiting) != 1 || b.state("job") != Processing {
 				b.fail("%+v, %v", rep, err)
 			}
+		}},
+		rule{"another host's job is given a new file, also where its pool's file is gone", func(w *world) {
+			a := w.cutOff(func(id *identity) { id.Host = "away" })
+			w.must(w.Remove(workerPath(a.pool.name)))
+			b := w.actor("b")
+			_, err := b.Recover(ctx)
+			b.must(err)
+			b.wholeIn(Pending)
+			if i, err := w.Stat(idPath("job")); err != nil || i.Same(a.c.rec.info) {
+				b.fail("its old worker can write into it: %v", err)
+			}
+		}},
+		rule{"what was settled meanwhile is not ended again", func(w *world) {
+			a := w.cutOff(func(id *identity) { id.Boot = "another" })
+			b := w.actor("b")
+			b.meanwhile(before("open", "workers/"), func() { a.settle(success) })
+			rep, err := b.Recover(ctx)
+			if err != nil || len(rep.Recovered) > 0 {
+				b.fail("%+v, %v", rep, err)
+			}
+			b.wholeIn(Completed)
 		}},
 		rule{"a pool recovers names of its own that no slot holds", func(w *world) {
 			a := w.actor("a")

@@ -28,6 +28,7 @@ type breach struct {
 	rand     func() string                                 // what random names are; "": random
 	claims   bool                                          // a pool's claims are not counted
 	pids     bool                                          // all processes have one number
+	hosts    bool                                          // all processes are on one host
 	early    func(f fsys.FS, path string)                  // before a file is opened to be locked by its path
 }
 

@@ -32,7 +32,7 @@ var hands = []hand{
 // does has a person do it, and returns the path of what it was done to.
 func (w *world) does(h hand) string {
 	p := h.what(w)
-	w.byHand = append(w.byHand, h.name)
+	w.byHand, w.lastX = append(w.byHand, h.name), p
 	h.do(w, p)
 	return p
 }

@@ -23,13 +23,6 @@ func claimedName(_, p string) bool {
 	return ok && stateOf(p) == Processing && n.Pool != ""
 }
 
-// asIfHere reads pools' files as if all pools ran on one host.
-func asIfHere(p string, b []byte) {
-	if stateOf(p) == "workers" {
-		copy(b, strings.Replace(string(b), `"host":"away"`, `"host":"here"`, 1))
-	}
-}
-
 func oneName(where, name string) func() string {
 	return func() string {
 		if within(where) {

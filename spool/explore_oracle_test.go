@@ -117,7 +117,7 @@ func (x *exploration) heldByLiving(o *outcomes) {
 	for _, p := range o.placesIn(Processing) {
 		n, _ := ParseName(baseName(p))
 		for _, a := range o.actors {
-			if a.pool != nil && a.pool.name == n.Pool && !a.p.Dead() && !a.pool.holds(n) {
+			if a.pool != nil && a.pool.name == n.Pool && !a.p.Dead() && !a.cut && !a.pool.holds(n) {
 				o.fail("%s is held by nobody", p)
 			}
 		}
@@ -162,6 +162,9 @@ func (o *outcomes) excused() (inv []int) {
 	}
 	if o.did("sed ") {
 		inv = append(inv, invSecond, invOwned)
+	}
+	if o.did("processing/X pending") && slices.ContainsFunc(o.actors, func(a *actor) bool { return a.cut }) {
+		inv = append(inv, invWhole) // two write into one file
 	}
 	return append(inv, o.forGood()...)
 }
@@ -245,7 +248,7 @@ func (o *outcomes) ranRight() {
 			case e.Event == EventRetried || e.Event == EventMoved || e.Life != "":
 				succeeded = false
 			case e.Attempt > 0 && succeeded && !o.mayRepeat():
-				o.fail("%s has succeeded, and was run again:\n%s", p, b)
+				o.fail("%s has succeeded, and was run again\n%s", p, b)
 			case e.Attempt > 0:
 				succeeded = e.Outcome == Succeeded && e.To != "" // else it was settled too late
 			}
@@ -255,7 +258,7 @@ func (o *outcomes) ranRight() {
 
 // ranAtAll fails where a person has put a dead job back, and it did not run.
 func (o *outcomes) ranAtAll() {
-	if !slices.Equal(o.byHand, []string{"mv dead/X pending/"}) {
+	if n, _ := ParseName(baseName(o.lastX)); n.ID != "job" || !slices.Equal(o.byHand, []string{"mv dead/X pending/"}) {
 		return
 	}
 	for _, p := range o.placesIn(Dead) {
@@ -266,10 +269,10 @@ func (o *outcomes) ranAtAll() {
 }
 
 // mayRepeat reports whether a person has made a job run again that had
-// succeeded: one that ran was moved, edited or removed under its worker, or a
-// copy was left of what is gone.
+// succeeded: one that ran was moved, edited or removed under its worker, a copy
+// was left of what is gone, or a retry has lost its line to a forced recovery.
 func (o *outcomes) mayRepeat() bool {
-	return o.did("processing/X pending") || o.did("sed ") || (o.did("cp ") && o.removed(""))
+	return o.forced || o.did("processing/X pending") || o.did("sed ") || (o.did("cp ") && o.removed(""))
 }
 
 // promised keeps what a process was told about a job with a mark.

@@ -45,7 +45,7 @@ func protocolRules() []protocolRule {
 		{"who retries removes the request to cancel", breach{keeps: cancels}, retryAfterCancel},
 		{"a staging is rolled only under its lock", breach{grants: below("tmp")}, known["enqueuers of one id"]},
 		{"who settles looks whether the job is still where the claim has put it", breach{believes: claimedName}, known["settle"]},
-		{"another host's job is given a new file", breach{reads: asIfHere}, known["recover + late settle"]},
+		{"another host's job is given a new file", breach{hosts: true}, known["recover + late settle"]},
 		{"no two pools ever have one name", breach{pids: true, rand: oneName("Join", "thesam")}, secondLife},
 		{"a pool counts its claims: no two have one name", breach{claims: true}, secondClaim},
 		{"what a staging has taken goes back where it came from", breach{renames: forgets}, known["two adopters"]},
@@ -113,7 +113,7 @@ func TestExploreRules(t *testing.T) {
 				}
 				said := strings.Split(strings.TrimPrefix(best.text, "next: "), "\n")
 				what := said[0]
-				if strings.HasSuffix(what, ":") {
+				if strings.HasPrefix(what, "after the recovery:") {
 					what += " " + said[1]
 				}
 				lines[i] = fmt.Sprintf("| %s | %s | %s | %d | %d |\n", r.rule, r.scene.name, what, best.disturbances, best.steps)

@@ -202,8 +202,18 @@ func (s *Spool) lack() string {
 	return ""
 }
 
-// is reports whether path is the inode that info tells of.
-func (s *Spool) is(path string, info fsys.Info) bool {
+// same reports whether path is the inode that info tells of. An error says that
+// it cannot be told now.
+func (s *Spool) same(path string, info fsys.Info) (bool, error) {
 	now, err := s.fs.Lstat(path)
-	return err == nil && now.Same(info)
+	if notExist(err) {
+		return false, nil
+	}
+	return err == nil && now.Same(info), err
+}
+
+// is reports whether path is known to be the inode that info tells of.
+func (s *Spool) is(path string, info fsys.Info) bool {
+	same, err := s.same(path, info)
+	return same && err == nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -200,15 +201,18 @@ func (s *Spool) poolAlive(pool string) (bool, error) {
 	return err == nil && !free, err
 }
 
-// readPool reads a pool's file.
+// readPool reads a pool's file. One that a power cut has left empty, say, is as
+// one that is not there: fs.ErrNotExist.
 func (s *Spool) readPool(pool string) (poolFile, error) {
 	b, err := s.readFile(workerPath(pool), 64<<10)
 	if err != nil {
 		return poolFile{}, err
 	}
 	var f poolFile
-	err = json.Unmarshal(b, &f)
-	return f, err
+	if err := json.Unmarshal(b, &f); err != nil {
+		return poolFile{}, fmt.Errorf("%s: %w: %w", workerPath(pool), err, fs.ErrNotExist)
+	}
+	return f, nil
 }
 
 // A Problem is something that a person should know of.

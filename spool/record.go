@@ -74,9 +74,14 @@ func (s *Spool) lockJobFor(path string, flag int) (fsys.File, fsys.Info, error) 
 	if err == nil {
 		err = f.TryLock()
 	}
-	if err == nil && !s.is(path, info) {
-		_ = f.Unlock()
-		err = ErrGone
+	if err == nil {
+		var same bool
+		if same, err = s.same(path, info); err == nil && !same {
+			err = ErrGone
+		}
+		if err != nil {
+			_ = f.Unlock()
+		}
 	}
 	if err != nil {
 		_ = f.Close()
@@ -119,9 +124,13 @@ func (s *Spool) openRecordIf(path string, flag int, accept func(string, fsys.Inf
 	if flag == os.O_RDWR {
 		r.rw = lock
 	}
-	if !s.is(idPath(r.id), info) {
+	same, err := s.same(idPath(r.id), info)
+	if err == nil && !same {
+		err = ErrDrop
+	}
+	if err != nil {
 		r.close()
-		return nil, ErrDrop
+		return nil, err
 	}
 	if err := accept(path, info); err != nil {
 		r.close()
@@ -236,22 +245,30 @@ func sameLife(a, b *decoded) bool {
 
 // add appends a line to the history.
 func (r *record) add(e Entry) error {
+	if err := r.verify(); err != nil {
+		return err
+	}
 	return r.write(appendEntry(e), len(tail), func() { r.dec.history = append(r.dec.history, e) })
 }
 
-// complete adds members to the last line.
+// complete adds members to the last line. ErrGone: it has ended meanwhile, by a
+// worker that was cut off and had lost its lock.
 func (r *record) complete(e Entry) error {
+	if err := r.verify(); err != nil {
+		return err
+	}
+	if last := r.dec.history[len(r.dec.history)-1]; last.Outcome != "" {
+		return ErrGone
+	}
 	return r.write(completeEntry(e), len(tail)+1, func() {
 		last := &r.dec.history[len(r.dec.history)-1]
 		*last = merge(*last, e)
 	})
 }
 
-// write puts b over the last n bytes of the file with one pwrite.
+// write puts b over the last n bytes of the file, which was verified, with one
+// pwrite.
 func (r *record) write(b []byte, n int, known func()) error {
-	if err := r.verify(); err != nil {
-		return err
-	}
 	at := len(r.data) - n
 	if _, err := r.rw.WriteAt(b, int64(at)); err != nil {
 		// A short write (a full disk) is taken back: the old tail again.

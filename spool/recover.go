@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"strconv"
+	"strings"
 )
 
 // How many deaths of its worker in a row bury a job: those that may be its own
@@ -128,6 +129,9 @@ func (s *Spool) recoverOne(ctx context.Context, o orphan) error {
 	}
 	defer r.close()
 	pool, poolErr := s.readPool(o.name.Pool)
+	if poolErr != nil && !notExist(poolErr) {
+		return poolErr // it would tell whether its process may live
+	}
 	if e := openAttempt(r.dec.history); e != nil && e.Claim == claimKey(o.name) && e.PID != 0 && poolErr == nil &&
 		pool.near(s.sys.self()) && s.sys.groupAlive(e.PID, e.PIDStart) {
 		return &aliveError{reason: s.stillLives(fmt.Sprintf("its worker is dead, but its process %d", e.PID), o.name.ID, r.dec.history), pid: e.PID}
@@ -147,6 +151,15 @@ func (s *Spool) aliveError(o orphan) error {
 	return &aliveError{reason: w.Reason, pid: w.PID}
 }
 
+// hostOf is the host that stands in a pool's name, HOST-PID-RAND: its file may
+// be gone.
+func hostOf(pool string) string {
+	for range 2 {
+		pool = pool[:max(0, strings.LastIndexByte(pool, '-'))]
+	}
+	return pool
+}
+
 func claimKey(n Name) string { return n.Pool + "." + strconv.FormatUint(n.Claim, 10) }
 
 // takeOver moves a dead pool's job on. It believes the last line of the
@@ -162,7 +175,7 @@ func (s *Spool) takeOver(r *record, pool poolFile, known bool) error {
 		return errors.Join(r.move(st, to), s.dropCancelIn(st, r.id))
 	}
 	st, to, e := s.verdict(r, n, pool, known)
-	if known && !pool.near(s.sys.self()) && pool.Host != s.sys.self().Host {
+	if hostOf(r.name.Pool) != s.sys.self().Host {
 		return r.replaceAway(e, st, to)
 	}
 	if err := r.complete(e); err != nil {
@@ -191,7 +204,7 @@ func (s *Spool) verdict(r *record, n Name, pool poolFile, known bool) (State, Na
 		e.Outcome, e.Reason = WorkerDied, "its worker died"
 		bury = charged+1 >= chargedDeaths || r.dec.history[len(r.dec.history)-1].Attempt > s.maxRetries(r.dec)
 	}
-	if life, since := lifeOf(r.dec.history); s.cancelled(r.id, life, since) {
+	if s.cancelled(r.id, r.dec.history) {
 		e.Outcome, bury = Cancelled, true
 		e.Reason = "cancelled (" + e.Reason + ")"
 	}

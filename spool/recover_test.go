@@ -366,14 +366,17 @@ func TestGroupAlive(t *testing.T) {
 func TestAnotherHostsJobIsReplaced(t *testing.T) {
 	b := newBench(t)
 	from := b.enqueue("x", `"note":[1, 2]`)
+	another := b.sys.self()
+	another.Host, another.Boot = "another", "another"
+	b.sys.id = &another
 	p := b.pool()
+	b.sys.id = nil
 	c := b.claim(p, "x")
 	late, err := b.fs.Open(c.Path(), os.O_RDWR)
 	must(t, err)
 	defer late.Close()
 	old := b.inode(c.Path())
 	life := c.Life
-	b.editPool(p, func(f *poolFile) { f.Host, f.Boot = "another", "another" })
 	b.kill(p)
 	b.recovered("x")
 	if b.only(Pending) != from || b.inode(from) == old || b.inode(idPath("x")) != b.inode(from) {
@@ -533,4 +536,30 @@ func TestRecoverGoesOn(t *testing.T) {
 	}
 	b.faults.clear()
 	b.recovered("b")
+}
+
+// What cannot be read for a moment is no reason to give a job back, uncharged,
+// or to take it from a process that may live.
+func TestRecoverWhatCannotBeTold(t *testing.T) {
+	for _, unreadable := range []func(p *Pool) (op, path string){
+		func(*Pool) (string, string) { return "lstat", idPath("x") },
+		func(p *Pool) (string, string) { return "open", workerPath(p.Name()) },
+		func(p *Pool) (string, string) { return "read", workerPath(p.Name()) },
+	} {
+		b := newBench(t)
+		b.enqueue("x")
+		p := b.pool()
+		b.claim(p, "x")
+		b.kill(p)
+		op, at := unreadable(p)
+		b.faults.fail(op, at, errBoom)
+		_, err := b.Recover(ctx)
+		b.faults.clear()
+		wantErr(t, err, errBoom)
+		b.wantState("x", Processing)
+		b.recovered("x")
+		if e := b.last("x"); e.Outcome != WorkerDied {
+			t.Errorf("%s %s: %+v", op, at, e)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,10 @@ type request struct {
 	Life string `json:"life"`
 	At   Stamp  `json:"at"`
 	Now  bool   `json:"now,omitempty"`
+	// Ended is how many lines of the job's history had ended by then. Where a
+	// later one has brought the job to rest, the request is over, and only still
+	// there because who obeyed it, or came too late, was killed.
+	Ended *int `json:"ended,omitempty"`
 }
 
 func (s *Spool) ask(name string, q request) error {
@@ -65,31 +70,43 @@ func (p *Pool) StopRequested() (stop, now bool) {
 	return ok, ok && q.Now
 }
 
-// cancelled reports whether a request to cancel means the job with this life,
-// and removes one that means another.
-func (s *Spool) cancelled(id, life string, since time.Time) bool {
+// cancelled reports whether a request to cancel means the job with this
+// history, and removes one that means another life, or is over.
+func (s *Spool) cancelled(id string, history []Entry) bool {
 	q, info, ok := s.request(id + cancelSuffix)
 	if !ok {
 		return false
 	}
-	if q.means(life, info, since) {
+	if q.means(history, info) {
 		return true
 	}
 	_ = s.dropCancel(id)
 	return false
 }
 
-// means reports whether a request to cancel means this life. One that a person
-// made by hand names none, and means a job that is not younger than it.
-func (q request) means(life string, info fsys.Info, since time.Time) bool {
-	return q.Life == life || (q.Life == "" && !info.Mtime.Add(coarseClock).Before(since))
+// means reports whether a request to cancel means this life, and is not over.
+// One that a person made by hand names none, and means a job that is not younger
+// than it.
+func (q request) means(history []Entry, info fsys.Info) bool {
+	life, since := lifeOf(history)
+	if q.Life == "" {
+		return !info.Mtime.Add(coarseClock).Before(since)
+	}
+	return q.Life == life && !q.over(history)
+}
+
+func (q request) over(history []Entry) bool {
+	if q.Ended == nil || *q.Ended < 0 || *q.Ended > len(history) {
+		return false // as after a compaction
+	}
+	return slices.ContainsFunc(history[*q.Ended:], func(e Entry) bool {
+		st := stateOf(e.To)
+		return st == Completed || st == Dead
+	})
 }
 
 // CancelRequested reports whether somebody asked to cancel this job.
-func (c *Claim) CancelRequested() bool {
-	life, since := lifeOf(c.rec.dec.history)
-	return c.pool.s.cancelled(c.ID, life, since)
-}
+func (c *Claim) CancelRequested() bool { return c.pool.s.cancelled(c.ID, c.rec.dec.history) }
 
 func (s *Spool) dropCancel(id string) error {
 	err := s.fs.Unlink("control/" + id + cancelSuffix)
@@ -133,7 +150,7 @@ func (s *Spool) obeyCancel(r *record) error {
 	if st := stateOf(r.path); st == Completed || st == Dead {
 		return s.dropCancel(r.id)
 	}
-	if life, since := lifeOf(r.dec.history); !s.cancelled(r.id, life, since) {
+	if !s.cancelled(r.id, r.dec.history) {
 		return nil
 	}
 	return s.cancelWaiting(r)

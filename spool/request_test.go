@@ -187,6 +187,32 @@ func TestStaleCancelIsIgnored(t *testing.T) {
 	b.wantState("x", Pending)
 }
 
+// A request that was obeyed, and whose file is still there because who obeyed it
+// was killed, does not mean a job that a person puts back.
+func TestObeyedCancelIsOver(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	for _, outcome := range []Outcome{FailedOutcome, Succeeded} { // of the second it came too late
+		b.enqueue("x")
+		c := b.claim(p, "x")
+		must(t, b.askCancel(c.Path(), "x"))
+		obeyed := b.read("control/x.cancel")
+		b.settle(c, Result{Outcome: outcome}, map[Outcome]State{FailedOutcome: Dead, Succeeded: Completed}[outcome])
+		b.put("control/x.cancel", obeyed)
+		b.mvInto(b.path("x"), Pending)
+		b.recover()
+		b.wantState("x", Pending)
+		b.put("control/x.cancel", obeyed)
+		c = b.claim(p, "x")
+		if c.CancelRequested() {
+			t.Errorf("%s: it is cancelled again", outcome)
+		}
+		must(t, b.askCancel(c.Path(), "x"))
+		b.settle(c, Result{Outcome: FailedOutcome, RetryAt: b.clk.now()}, Dead)
+		must(t, b.Delete(ctx, "x"))
+	}
+}
+
 // touch control/ID.cancel means a job that is older than the file.
 func TestCancelByHand(t *testing.T) {
 	b := newBench(t)

@@ -30,6 +30,7 @@ type world struct {
 	removers int             // operations that may remove a job
 	forced   bool            // a person wants a job run beside what it has left behind
 	byHand   []string        // what a person has done
+	lastX    string          // and to which file at last
 	made     map[uint64]bool // the inodes that a person has made
 	off      *breach         // the rule that is switched off; nil: none
 }
@@ -112,7 +113,13 @@ func (x *simSystem) rand(n int) string {
 	return string(b)
 }
 
-func (x *simSystem) self() identity { return x.id }
+func (x *simSystem) self() identity {
+	id := x.id
+	if x.w.off != nil && x.w.off.hosts {
+		id.Host = x.w.host
+	}
+	return id
+}
 
 func (x *simSystem) groupAlive(pid int, _ uint64) bool {
 	return x.w.groups[pid] && !(x.w.off != nil && x.w.off.groups)

@@ -14,19 +14,24 @@ import (
 )
 
 func bootID() string {
-	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
+	b, _ := insist(func() ([]byte, error) { return os.ReadFile("/proc/sys/kernel/random/boot_id") })
 	return strings.TrimSpace(string(b))
 }
 
 func pidNamespace() string {
-	s, err := os.Readlink("/proc/self/ns/pid")
-	if err != nil {
-		return ""
-	}
+	s, _ := insist(func() (string, error) { return os.Readlink("/proc/self/ns/pid") })
 	return s
+}
+
+// insist tries again what fails although it is there: without knowing the boot
+// one cannot tell whether a dead worker's process lives.
+func insist[T any](read func() (T, error)) (v T, err error) {
+	for range 3 {
+		if v, err = read(); err == nil || notExist(err) {
+			break
+		}
+	}
+	return v, err
 }
 
 // procStat reads the state, process group and start time (clock ticks after

@@ -72,8 +72,7 @@ func (s *Spool) groupWaits(n Name, last *Entry, h []Entry) *Waiting {
 // stillLives says what keeps a job waiting, and what comes afterwards.
 func (s *Spool) stillLives(who, id string, h []Entry) string {
 	then := "it runs again"
-	life, since := lifeOf(h)
-	if q, info, ok := s.request(id + cancelSuffix); ok && q.means(life, info, since) {
+	if q, info, ok := s.request(id + cancelSuffix); ok && q.means(h, info) {
 		then = "it is cancelled"
 	}
 	return fmt.Sprintf("%s still lives; %s when that has ended, or after \"queuectl recover --force %s\"", who, then, id)
