@@ -15,6 +15,8 @@ const (
 	// waitingEvery is how often jobs of dead pools are looked at of which a
 	// process still lives.
 	waitingEvery = 250 * time.Millisecond
+	// retryRecovery is how soon a recovery that met an error is tried again.
+	retryRecovery = time.Second
 	// How long a listing waits after one that brought nothing new, while the
 	// order runs out.
 	dryMin, dryMax = time.Second, slowScan
@@ -181,8 +183,11 @@ func (d *dispatcher) recovered(rep spool.RecoverReport, err error) {
 		}
 	}
 	d.waiting = waiting
-	if len(waiting) > 0 {
+	switch {
+	case len(waiting) > 0:
 		d.wantAt(recovering, d.now.Add(waitingEvery))
+	case err != nil:
+		d.wantAt(recovering, d.now.Add(retryRecovery))
 	}
 	if err == nil && len(rep.Recovered) > 0 {
 		d.unblock() // what could not be settled is now

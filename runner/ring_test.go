@@ -3,6 +3,7 @@ package runner
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -189,15 +190,36 @@ func TestRecoversOftenWhileJobsWait(t *testing.T) {
 	})
 }
 
+// A recovery that met an error is tried again after a second.
+func TestRecoversSoonAfterAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		p, m, _ := fake(t, s, Options{}, nil)
+		w := &waitingMember{fakeMember: m, until: time.Now().Add(10 * time.Second), err: errors.New("for a moment")}
+		p.m = w
+		run(t, p)
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if w.looks != 11 {
+			t.Errorf("%d looks", w.looks)
+		}
+	})
+}
+
 type waitingMember struct {
 	*fakeMember
 	until time.Time
+	err   error
 	looks int
 }
 
 func (w *waitingMember) Recover(context.Context) (rep spool.RecoverReport, err error) {
 	w.looks++
-	if time.Now().Before(w.until) {
+	switch {
+	case !time.Now().Before(w.until):
+	case w.err != nil:
+		return rep, w.err
+	default:
 		rep.Waiting = []spool.Problem{{ID: "a", Reason: "its process lives", PID: 1}}
 	}
 	return rep, nil
