@@ -123,6 +123,9 @@ func (w *world) plant(dir, kind uint8, name string, data []byte) bool {
 		return false
 	}
 	w.must(w.Mkdir(d))
+	if i, err := w.Stat(d); err != nil || !i.Mode.IsDir() {
+		return false // the other file is pending/1
+	}
 	switch kind % 4 {
 	case 0:
 		w.must(w.Write(p, data))
