@@ -226,39 +226,26 @@ func TestGone(t *testing.T) {
 	})
 }
 
-// An idle pool wakes for the slow scan and for nothing else.
+// An idle pool wakes for the slow scan and for nothing else; and one without
+// events does not sleep for longer, whatever is configured: timers stop while a
+// machine is suspended.
 func TestIdle(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSpool(t)
-		p, _, _ := fake(t, s, Options{Handlers: handlers}, nil)
-		q := &countingQueue{Spool: s}
-		p.q = q
-		run(t, p)
-		time.Sleep(10*time.Minute + time.Second)
-		synctest.Wait()
-		// At the start, and every 30 seconds.
-		if n := q.scans(spool.Pending); n != 21 {
-			t.Errorf("%d scans", n)
-		}
-	})
-}
-
-// Nor does one without events sleep for longer, whatever is configured: timers
-// stop while a machine is suspended.
-func TestLongScanInterval(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSpool(t, "scan_interval", "1h")
-		p, _, w := fake(t, s, Options{Handlers: handlers}, nil)
-		w.native = false
-		q := &countingQueue{Spool: s}
-		p.q = q
-		run(t, p)
-		time.Sleep(10*time.Minute + time.Second)
-		synctest.Wait()
-		if n := q.scans(spool.Pending); n != 21 {
-			t.Errorf("%d scans", n)
-		}
-	})
+	for _, native := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSpool(t, "scan_interval", "1h")
+			p, _, w := fake(t, s, Options{Handlers: handlers}, nil)
+			w.native = native
+			q := &countingQueue{Spool: s}
+			p.q = q
+			run(t, p)
+			time.Sleep(10*time.Minute + time.Second)
+			synctest.Wait()
+			// At the start, and every 30 seconds.
+			if n := q.scans(spool.Pending); n != 21 {
+				t.Errorf("events %v: %d scans", native, n)
+			}
+		})
+	}
 }
 
 // A countingQueue counts listings.

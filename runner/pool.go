@@ -118,8 +118,8 @@ func New(s *spool.Spool, o Options) (*Pool, error) {
 }
 
 // What a pool keeps open: so many files for each running job (of a command its
-// file twice, its log, and its process), and these beside them, with some to
-// spare.
+// file twice, its log, and its process; of a handler its file, and its log only
+// when it prints), and these beside them, with some to spare.
 const (
 	filesOfHandler = 1
 	filesOfCommand = 4

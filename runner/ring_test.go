@@ -174,42 +174,37 @@ func (d *deadNeighbour) WatchNeighbour(context.Context) (<-chan string, error) {
 }
 
 // While jobs of dead pools wait for the end of their processes they are looked
-// at every 250 ms, and no longer.
-func TestRecoversOftenWhileJobsWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSpool(t)
-		p, m, _ := fake(t, s, Options{}, nil)
-		w := &waitingMember{fakeMember: m, until: time.Now().Add(10 * time.Second)}
-		p.m = w
-		run(t, p)
-		time.Sleep(20 * time.Second)
-		synctest.Wait()
-		if w.looks != 41 {
-			t.Errorf("%d looks", w.looks)
-		}
-	})
+// at every 250 ms, after an error every second, and no longer.
+func TestRecoversOften(t *testing.T) {
+	for name, c := range map[string]struct {
+		err   error
+		looks int
+	}{
+		"jobs wait": {nil, 41},
+		"an error":  {errors.New("for a moment"), 11},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSpool(t)
+				p, m, _ := fake(t, s, Options{}, nil)
+				w := &waitingMember{fakeMember: m, until: time.Now().Add(10 * time.Second), err: c.err}
+				p.m = w
+				run(t, p)
+				time.Sleep(20 * time.Second)
+				synctest.Wait()
+				if w.looks != c.looks {
+					t.Errorf("%d looks", w.looks)
+				}
+			})
+		})
+	}
 }
 
-// A recovery that met an error is tried again after a second.
-func TestRecoversSoonAfterAnError(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSpool(t)
-		p, m, _ := fake(t, s, Options{}, nil)
-		w := &waitingMember{fakeMember: m, until: time.Now().Add(10 * time.Second), err: errors.New("for a moment")}
-		p.m = w
-		run(t, p)
-		time.Sleep(20 * time.Second)
-		synctest.Wait()
-		if w.looks != 11 {
-			t.Errorf("%d looks", w.looks)
-		}
-	})
-}
-
+// A waitingMember cannot recover all until then.
 type waitingMember struct {
 	*fakeMember
 	until time.Time
-	err   error
+	err   error // nil: a job waits for its process
 	looks int
 }
 

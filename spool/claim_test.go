@@ -95,6 +95,20 @@ func TestDueByItsFirstLine(t *testing.T) {
 }
 
 // No two claims ever have one name, also of one pool.
+// A look that fails for a moment does not say that somebody else has the job, or
+// that it is a drop.
+func TestClaimOfWhatCannotBeTold(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	from := b.enqueue("x")
+	for _, at := range []string{from, idPath("x")} {
+		b.faults.before("lstat", at, func() error { return errBoom })
+		_, err := p.Claim(from)
+		wantErr(t, err, errBoom)
+	}
+	b.settle(b.claim(p, "x"), Result{Outcome: Succeeded}, Completed)
+}
+
 func TestClaimNamesAreUnique(t *testing.T) {
 	b := newBench(t)
 	b.enqueue("x")

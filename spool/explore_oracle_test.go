@@ -272,7 +272,7 @@ func (o *outcomes) ranAtAll() {
 // succeeded: one that ran was moved, edited or removed under its worker, a copy
 // was left of what is gone, or a retry has lost its line to a forced recovery.
 func (o *outcomes) mayRepeat() bool {
-	return o.forced || o.did("processing/X pending") || o.did("sed ") || (o.did("cp ") && o.removed(""))
+	return (o.forced && o.retried) || o.did("processing/X pending") || o.did("sed ") || (o.did("cp ") && o.removed(""))
 }
 
 // promised keeps what a process was told about a job with a mark.

@@ -127,7 +127,11 @@ func removing(act func(a *actor) error) func(a *actor) error {
 
 func deleteIt(a *actor) error { return a.Delete(ctx, "job") }
 func cancelIt(a *actor) error { return cancelling(a, ctx) }
-func retryIt(a *actor) error  { return a.Retry(ctx, "job") }
+
+func retryIt(a *actor) error {
+	a.w.retried = true
+	return a.Retry(ctx, "job")
+}
 
 func pruneIt(a *actor) error {
 	_, err := a.Prune(ctx)

@@ -28,6 +28,7 @@ type world struct {
 	told     map[string]bool
 	children []jobProcess
 	removers int             // operations that may remove a job
+	retried  bool            // a person has asked for a retry
 	forced   bool            // a person wants a job run beside what it has left behind
 	byHand   []string        // what a person has done
 	lastX    string          // and to which file at last
