@@ -189,7 +189,12 @@ const maxMaxRetries = 1_000_000
 
 // loose folds a name to how people misspell it: maxRetries, Max-Retries.
 func loose(name string) string {
-	return strings.ToLower(strings.NewReplacer("_", "", "-", "").Replace(name))
+	return strings.ToLower(strings.Map(func(r rune) rune {
+		if r == '_' || r == '-' {
+			return -1
+		}
+		return r
+	}, name))
 }
 
 // looseMembers are the names of setters, and history, by their loose form.

@@ -19,7 +19,7 @@ const (
 )
 
 // crowd is how many processes two scenes have from which on there is one
-// disturbance less for each.
+// disturbance less.
 const crowd = 4
 
 // TestExplore goes through all schedules of each scene.
@@ -32,7 +32,7 @@ func TestExplore(t *testing.T) {
 // TestExplorePairs goes through all schedules of each two scenes at once.
 func TestExplorePairs(t *testing.T) {
 	for _, sc := range some(t, pairs()) {
-		full := fullPair - max(0, sc.processes()-crowd+1)
+		full := fullPair - bit(sc.processes() >= crowd)
 		explore(t, sc.disturbed(), shortPair, full)
 	}
 }

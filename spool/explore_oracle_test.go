@@ -16,9 +16,10 @@ func (r *run) afterStep() {
 			r.fail("%q runs %d times at once", id, n)
 		}
 	}
-	if r.x.twice {
+	if r.x.twice || !r.changed {
 		return
 	}
+	r.changed = false
 	for id, n := range counts(r.own()) {
 		if n > 1 {
 			r.fail("%q is in %d places", id, n)

@@ -3,7 +3,6 @@ package spool
 import (
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"path"
 	"slices"
 	"strings"
@@ -151,6 +150,7 @@ type run struct {
 	found   func() string // the disk, when all had ended
 	over    bool          // nothing new lies beyond
 	err     error         // what was broken after a step
+	changed bool          // names may have changed since they were looked at
 }
 
 func (r *run) begin() {
@@ -162,7 +162,11 @@ func (r *run) begin() {
 		r.x.setup(r.actors)
 	}
 	r.Apart()
-	r.Hook = func(st simfs.Step) { r.log = append(r.log, st) }
+	r.changed = true
+	r.Hook = func(st simfs.Step) {
+		r.log = append(r.log, st)
+		r.changed = r.changed || changes(st.Op)
+	}
 	r.s = r.Scheduler(r.choose)
 	r.s.MaxTurns = 10_000
 	for i, act := range r.x.acts {
@@ -250,6 +254,7 @@ func (r *run) kill(a *actor) {
 
 func (r *run) move(h hand) {
 	r.x.moves++
+	r.changed = true
 	p := r.does(h)
 	r.log = append(r.log, "-- by hand: "+h.name+", X being "+path.Base(p))
 }
@@ -279,15 +284,23 @@ func (r *run) stale(t simfs.Turn) bool {
 // state tells one state from another: the disk, what each process has done and
 // seen, who goes on, and what a person has done (it excuses things).
 func (r *run) state(t simfs.Turn) uint64 {
-	h := fnv.New64a()
-	_, _ = fmt.Fprint(h, r.Digest(), r.current, t.Ready, r.byHand, r.groups)
+	h := simfs.Mix(r.Digest(), simfs.Text(r.current))
+	for _, s := range r.byHand {
+		h = simfs.Mix(h, simfs.Text(s))
+	}
+	for pid, lives := range r.groups {
+		h += simfs.Mix(uint64(pid), uint64(bit(lives)))
+	}
 	for _, a := range r.actors {
-		_, _ = fmt.Fprint(h, a.p.Trace(), a.p.Dead())
+		h = simfs.Mix(simfs.Mix(h, a.p.Trace()), uint64(bit(a.p.Dead())))
 	}
+	h = simfs.Mix(h, uint64(t.Ready))
 	for i, n := range t.Runnable {
-		_, _ = fmt.Fprint(h, n, t.Next[i].Op, t.Next[i].Path, t.Next[i].Path2)
+		for _, s := range []string{n, t.Next[i].Op, t.Next[i].Path, t.Next[i].Path2} {
+			h = simfs.Mix(h, simfs.Text(s))
+		}
 	}
-	return h.Sum64()
+	return h
 }
 
 // options are what can happen at a turn. That the one goes on who has it costs

@@ -64,16 +64,21 @@ func ParseName(s string) (n Name, ok bool) {
 	id, claim, claimed := strings.Cut(s[timeLen+3:len(s)-len(".json")], "@")
 	n.ID = id
 	if claimed {
-		dot := strings.LastIndexByte(claim, '.')
-		if dot < 0 || !validPool(claim[:dot]) {
-			return n, false
-		}
-		n.Pool = claim[:dot]
-		if n.Claim, ok = parseUint(claim[dot+1:]); !ok {
+		if n.Pool, n.Claim, ok = parseClaim(claim); !ok {
 			return n, false
 		}
 	}
 	return n, validID(id)
+}
+
+// parseClaim reads POOL.K, as it stands in names and in histories.
+func parseClaim(s string) (pool string, k uint64, ok bool) {
+	dot := strings.LastIndexByte(s, '.')
+	if dot < 0 || !validPool(s[:dot]) {
+		return "", 0, false
+	}
+	k, ok = parseUint(s[dot+1:])
+	return s[:dot], k, ok
 }
 
 // parseUint reads decimal digits without leading zeros.

@@ -278,10 +278,8 @@ func (s *Spool) forceRecover(id string) error {
 		return err
 	}
 	n, _ := ParseName(path.Base(p))
-	if n.Pool != "" {
-		if alive, err := s.poolAlive(n.Pool); err != nil || alive {
-			return errors.Join(err, &stateErr{"runs in pool " + n.Pool + ", which is alive; use \"queuectl cancel " + id + "\""})
-		}
+	if err := s.runsNot(id, n.Pool); err != nil {
+		return err
 	}
 	r := &record{s: s, id: id, path: p, name: n, info: info}
 	if r.rw, err = s.fs.OpenPlain(p, os.O_RDWR); err != nil {
@@ -297,6 +295,13 @@ func (s *Spool) forceRecover(id string) error {
 	if err := r.read(); err != nil {
 		return err
 	}
+	if last := r.dec.history[len(r.dec.history)-1]; last.Outcome == "" {
+		// It may be running although a person has moved it out of processing/.
+		pool, _, _ := parseClaim(last.Claim)
+		if err := s.runsNot(id, pool); err != nil {
+			return err
+		}
+	}
 	st, to, h := s.forced(r)
 	base, comma := r.dec.base()
 	f, err := s.replace(id, p, info, newFile(base, comma, h), string(st)+"/"+to.String())
@@ -305,6 +310,18 @@ func (s *Spool) forceRecover(id string) error {
 	}
 	_ = f.Unlock()
 	return errors.Join(f.Close(), s.dropCancelIn(st, id))
+}
+
+// runsNot is an error where the pool that has claimed a job is alive.
+func (s *Spool) runsNot(id, pool string) error {
+	if pool == "" {
+		return nil
+	}
+	alive, err := s.poolAlive(pool)
+	if alive {
+		err = &stateErr{"runs in pool " + pool + ", which is alive; use \"queuectl cancel " + id + "\""}
+	}
+	return err
 }
 
 // forced is where a job goes whose last process is left behind, and its

@@ -475,6 +475,18 @@ func TestForceRecover(t *testing.T) {
 	b.recover()
 }
 
+// A job that runs is not left behind, wherever a person has put its file.
+func TestForceRecoverOfARunningJobMovedByHand(t *testing.T) {
+	b := newBench(t)
+	from := b.enqueue("x")
+	c := b.claim(b.pool(), "x")
+	b.mv(c.Path(), from)
+	wantErr(t, b.ForceRecover(ctx, "x"), ErrState)
+	if _, err := b.pool().Claim(from); !errors.Is(err, ErrHeld) {
+		t.Errorf("it can be claimed beside its attempt: %v", err)
+	}
+}
+
 // Also where it waits already and what escaped a kill has its lock.
 func TestForceRecoverOfAWaitingJob(t *testing.T) {
 	b := newBench(t)

@@ -1,7 +1,6 @@
 package simfs
 
 import (
-	"encoding/binary"
 	"hash/maphash"
 	"time"
 
@@ -30,62 +29,62 @@ func (p *Process) did(s Step, err error) {
 	if !p.disk.apart {
 		return
 	}
-	text := ""
+	failure := ""
 	if err != nil {
-		text = err.Error()
+		failure = err.Error()
 	}
-	p.saw(s.Op, s.Path, s.Path2, text, p.disk.timeOf(p))
+	p.saw(Text(s.Op), Text(s.Path), Text(s.Path2), Text(failure), moment(p.disk.timeOf(p)))
 }
 
 // saw puts what a step has told into the trace.
-func (p *Process) saw(all ...any) {
+func (p *Process) saw(all ...uint64) {
 	if p.disk.apart {
-		p.trace = digest(append(all, p.trace)...)
+		p.trace = Mix(p.trace, digest(all...))
 	}
 }
 
 // digest hashes values in their order.
-func digest(all ...any) uint64 {
-	var h maphash.Hash
-	h.SetSeed(seed)
+func digest(all ...uint64) (h uint64) {
 	for _, v := range all {
-		write(&h, v)
+		h = Mix(h, v)
 	}
-	return h.Sum64()
+	return h
 }
 
-func write(h *maphash.Hash, v any) {
-	switch v := v.(type) {
-	case string:
-		_, _ = h.WriteString(v)
-		_ = h.WriteByte(0)
-	case []string:
-		for _, s := range v {
-			write(h, s)
-		}
-	case []byte:
-		_, _ = h.Write(v)
-		write(h, len(v))
-	case bool:
-		_ = h.WriteByte(map[bool]byte{true: 1}[v])
-	case time.Time:
-		write(h, uint64(v.UnixNano()))
-	case int:
-		write(h, uint64(v))
-	case uint64:
-		var b [8]byte
-		binary.LittleEndian.PutUint64(b[:], v)
-		_, _ = h.Write(b[:])
-	case fsys.Info: // its inode is known by its label
-		write(h, uint64(v.Mode))
-		if v.Mode.IsRegular() { // nobody asks for more of a directory
-			write(h, uint64(v.Size))
-			write(h, v.Nlink)
-			write(h, v.Mtime)
-		}
-	default:
-		panic("simfs: no digest")
+// Mix puts one more value into a digest: the step of splitmix64 (Steele, Lea and Flood 2014), whose constants
+// these are.
+func Mix(h, v uint64) uint64 {
+	h = (h ^ v) + 0x9e3779b97f4a7c15
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return h ^ h>>31
+}
+
+// Text is a value of a text that has it in this process only.
+func Text(s string) uint64 { return maphash.String(seed, s) }
+
+func moment(t time.Time) uint64 { return uint64(t.UnixNano()) }
+
+func texts(list []string) (h uint64) {
+	for _, s := range list {
+		h = Mix(h, Text(s))
 	}
+	return h
+}
+
+func yes(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// facts are what a file is, but for its inode, which is known by its label.
+func facts(i fsys.Info) uint64 {
+	if !i.Mode.IsRegular() { // nobody asks for more of a directory
+		return uint64(i.Mode)
+	}
+	return digest(uint64(i.Mode), uint64(i.Size), i.Nlink, moment(i.Mtime))
 }
 
 // label is the name by which digests know the next inode: who makes it, and
@@ -96,10 +95,10 @@ func (d *Disk) label() uint64 {
 		return uint64(len(d.inodes))
 	case d.actor == nil:
 		d.births++
-		return digest("person", d.births)
+		return digest(Text("person"), d.births)
 	default:
 		d.actor.births++
-		return digest(d.actor.name, d.actor.births)
+		return digest(Text(d.actor.name), d.actor.births)
 	}
 }
 
@@ -108,17 +107,17 @@ func (d *Disk) label() uint64 {
 func (d *Disk) Digest() uint64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	sum := digest(d.now)
+	sum := moment(d.now)
 	for _, n := range d.inodes {
 		if n == nil || (n.nlink == 0 && len(n.open) == 0) {
 			continue
 		}
-		sum += digest(n.label, uint64(n.mode), n.nlink, n.data)
+		sum += digest(n.label, uint64(n.mode), uint64(n.nlink), maphash.Bytes(seed, n.data))
 		if !n.isDir() {
-			sum += digest("mtime", n.label, n.mtime)
+			sum += digest(Text("mtime"), n.label, moment(n.mtime))
 		}
 		for name, ino := range n.names {
-			sum += digest(n.label, name, d.inodes[ino].label)
+			sum += digest(n.label, Text(name), d.inodes[ino].label)
 		}
 		for _, of := range n.open {
 			sum += digest(n.label, of.holders())
@@ -128,9 +127,9 @@ func (d *Disk) Digest() uint64 {
 }
 
 func (of *description) holders() uint64 {
-	sum := digest(of.flag, int(of.lock))
+	sum := digest(uint64(of.flag), uint64(of.lock))
 	for _, f := range of.files {
-		sum += digest("by", f.p.name)
+		sum += digest(Text("by"), Text(f.p.name))
 	}
 	return sum
 }

@@ -2,6 +2,7 @@ package simfs
 
 import (
 	"errors"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"os"
@@ -180,7 +181,7 @@ func (f *file) ReadAt(b []byte, off int64) (n int, err error) {
 		}
 		n = copy(b, of.ino.data[min(off, int64(len(of.ino.data))):])
 		eof = n < len(b)
-		f.p.saw(b[:n])
+		f.p.saw(maphash.Bytes(seed, b[:n]))
 		return nil
 	})
 	if eof {
@@ -279,7 +280,7 @@ func (f *file) Sync() error {
 func (f *file) Stat() (info fsys.Info, err error) {
 	err = f.on("stat", func(of *description) error {
 		info = f.p.disk.info(of.ino)
-		f.p.saw(of.ino.label, info)
+		f.p.saw(of.ino.label, facts(info))
 		return nil
 	})
 	return info, err
@@ -302,7 +303,7 @@ func (f *file) lease(op string, possible func(*description) bool) (ok bool, err 
 			return errors.ErrUnsupported
 		}
 		ok = possible(of)
-		f.p.saw(ok)
+		f.p.saw(yes(ok))
 		return nil
 	})
 	if errors.Is(err, errors.ErrUnsupported) {

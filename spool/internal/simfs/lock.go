@@ -114,7 +114,7 @@ func (l *pathLock) try(op string, want lockKind, got *bool) (bool, error) {
 	}
 	err := l.p.step(op, l.path, "", func() error {
 		*got = l.p.disk.tryLock(l.f.of, want)
-		l.p.saw(*got)
+		l.p.saw(yes(*got))
 		if !l.alone && !l.shared {
 			l.drop()
 		}

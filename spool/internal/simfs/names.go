@@ -36,7 +36,7 @@ func (p *Process) Lstat(path string) (info fsys.Info, err error) {
 		n, err := p.disk.find(path)
 		if err == nil {
 			info = p.disk.info(n)
-			p.saw(n.label, info)
+			p.saw(n.label, facts(info))
 		}
 		return err
 	})
@@ -76,7 +76,7 @@ func (p *Process) List(path string, fn func(string) bool) error {
 	var names []string
 	err := p.on("list", path, func() (err error) {
 		names, err = p.disk.list(path)
-		p.saw(names)
+		p.saw(texts(names))
 		return err
 	})
 	for _, n := range names {

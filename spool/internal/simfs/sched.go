@@ -28,12 +28,15 @@ type Scheduler struct {
 	running *task // who has the turn
 	last    *task // whom choose has named last
 	turns   int
+	turn    Turn // of the question before, whose memory the next one takes
+	order   []*task
+	asleep  []*task
 	ended   chan struct{}
 	err     error
 	panics  string
 }
 
-// A Turn is the question who goes on.
+// A Turn is the question who goes on. Its lists are good until the next one.
 type Turn struct {
 	Number int // from 1
 	// Runnable are the names of those who can go on, and Next the operations
@@ -172,7 +175,7 @@ func (s *Scheduler) pick() *task {
 	if s.running != nil {
 		return s.running
 	}
-	turn, order := s.turn()
+	turn, order := s.ask()
 	switch {
 	case len(order) == 0 && s.done():
 		return nil
@@ -219,9 +222,9 @@ func (s *Scheduler) rouse(t *task) {
 	t.until = time.Time{}
 }
 
-// turn puts the question.
-func (s *Scheduler) turn() (Turn, []*task) {
-	var ready, asleep []*task
+// ask puts the question.
+func (s *Scheduler) ask() (Turn, []*task) {
+	ready, asleep := s.order[:0], s.asleep[:0]
 	for _, t := range s.tasks {
 		switch {
 		case t.ended || (t.ready != nil && !t.ready()):
@@ -233,12 +236,16 @@ func (s *Scheduler) turn() (Turn, []*task) {
 	}
 	slices.SortStableFunc(asleep, func(a, b *task) int { return a.until.Compare(b.until) })
 	s.turns++
-	turn := Turn{Number: s.turns, Ready: len(ready), Current: slices.Index(ready, s.last)}
+	turn := Turn{
+		Number: s.turns, Ready: len(ready), Current: slices.Index(ready, s.last),
+		Runnable: s.turn.Runnable[:0], Next: s.turn.Next[:0],
+	}
 	order := append(ready, asleep...)
 	for _, t := range order {
 		turn.Runnable = append(turn.Runnable, t.p.name)
 		turn.Next = append(turn.Next, t.next)
 	}
+	s.turn, s.order, s.asleep = turn, order, asleep
 	return turn, order
 }
 
