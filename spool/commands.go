@@ -226,28 +226,41 @@ type CancelReport struct {
 // ended by its pool, which first sends TERM to its process group and 5 seconds
 // later KILL.
 func (s *Spool) Cancel(ctx context.Context, id string) (CancelReport, error) {
-	asked := false
+	var asked request
 	for range 10 {
-		rep, again, err := s.tryCancel(ctx, id)
-		if !again && asked && errors.Is(err, ErrState) && s.endedCancelled(id) {
-			return CancelReport{Done: true}, nil // by who ran it, at our request
+		rep, again, err := s.tryCancel(ctx, id, &asked)
+		if over := new(overError); errors.As(err, &over) {
+			if over.outcome == Cancelled {
+				return CancelReport{Done: true}, nil // by who ran it
+			}
+			return CancelReport{}, jobErr(id, &stateErr{"has ended already"})
 		}
 		if !again {
 			return rep, jobErr(id, err)
 		}
-		asked = asked || rep.Requested
 	}
 	return CancelReport{}, jobErr(id, s.busyWith(id))
 }
 
-func (s *Spool) endedCancelled(id string) bool {
-	j, err := s.Job(id)
-	return err == nil && len(j.History) > 0 && j.History[len(j.History)-1].Outcome == Cancelled
+// An overError says that the job has come to rest since a request to cancel it
+// was made. Where it has been put back meanwhile, that is none of the request's
+// concern.
+type overError struct{ outcome Outcome }
+
+func (e *overError) Error() string { return "has ended: " + string(e.outcome) }
+
+// notOver is an overError where the request is over.
+func (q request) notOver(history []Entry) error {
+	if o, over := q.over(history); over {
+		return &overError{o}
+	}
+	return nil
 }
 
 // tryCancel writes the request first where the job runs or its lock is held,
-// and then looks where it is: whoever moves it on meanwhile sees the request.
-func (s *Spool) tryCancel(ctx context.Context, id string) (rep CancelReport, again bool, err error) {
+// and then looks where it is: whoever moves it on meanwhile sees the request,
+// which is asked.
+func (s *Spool) tryCancel(ctx context.Context, id string, asked *request) (rep CancelReport, again bool, err error) {
 	p, _, err := s.locate(id)
 	if err != nil {
 		return rep, false, err
@@ -256,14 +269,29 @@ func (s *Spool) tryCancel(ctx context.Context, id string) (rep CancelReport, aga
 	switch st := stateOf(p); st {
 	case Completed, Dead:
 		_ = s.dropCancel(id)
+		dec, _, err := s.peek(p)
+		if elsewhere(err) {
+			return rep, true, nil
+		}
+		if err == nil {
+			err = asked.notOver(dec.history)
+		}
+		if over := new(overError); errors.As(err, &over) {
+			return rep, false, err
+		}
 		return rep, false, &stateErr{"is " + string(st) + " already"}
 	case Processing:
-		return s.cancelRunning(ctx, orphan{p, n})
+		return s.cancelRunning(ctx, orphan{p, n}, asked)
 	}
-	err = s.withJob(ctx, id, func(r *record) error { return s.cancelWaiting(r) })
+	err = s.withJob(ctx, id, func(r *record) error {
+		if err := asked.notOver(r.dec.history); err != nil {
+			return err
+		}
+		return s.cancelWaiting(r)
+	})
 	if errors.Is(err, ErrBusy) {
 		if w := s.WaitingFor(p); w != nil { // left behind by an earlier attempt
-			return CancelReport{Waiting: w}, false, s.askCancel(p, id)
+			return CancelReport{Waiting: w}, false, s.askCancel(p, id, asked)
 		}
 	}
 	if errors.Is(err, ErrState) {
@@ -293,10 +321,13 @@ func (s *Spool) cancelWaiting(r *record) error {
 	return errors.Join(s.dropCancel(r.id), s.acknowledge(r))
 }
 
-// askCancel writes the request; it names the life that the job has now, and how
-// far that has come.
-func (s *Spool) askCancel(p, id string) error {
+// askCancel writes the request, unless the one before is over; it names the life
+// that the job has now, and how far that has come.
+func (s *Spool) askCancel(p, id string, asked *request) error {
 	dec, _, err := s.peek(p)
+	if err == nil {
+		err = asked.notOver(dec.history)
+	}
 	if err != nil {
 		return err
 	}
@@ -305,11 +336,12 @@ func (s *Spool) askCancel(p, id string) error {
 	if openAttempt(dec.history) != nil {
 		ended--
 	}
-	return s.ask(id+cancelSuffix, request{Life: life, At: s.stamp(), Ended: &ended})
+	*asked = request{Life: life, At: s.stamp(), Ended: &ended}
+	return s.ask(id+cancelSuffix, *asked)
 }
 
-func (s *Spool) cancelRunning(ctx context.Context, o orphan) (rep CancelReport, again bool, err error) {
-	if err := s.askCancel(o.path, o.name.ID); err != nil {
+func (s *Spool) cancelRunning(ctx context.Context, o orphan, asked *request) (rep CancelReport, again bool, err error) {
+	if err := s.askCancel(o.path, o.name.ID, asked); err != nil {
 		return rep, notExist(err), err
 	}
 	if _, err := s.fs.Lstat(o.path); err != nil {

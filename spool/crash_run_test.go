@@ -185,7 +185,7 @@ func TestCrashRecover(t *testing.T) {
 	cancelled := left("cancelled", func(w *world) {
 		running(w)
 		p := w.placesOf("job")[0]
-		w.do(func(a *actor) { a.must(a.askCancel(p, "job")) })
+		w.do(func(a *actor) { a.must(a.askCancel(p, "job", new(request))) })
 	}, state(Dead, 0))
 	unnamed := left("a name without a claim", func(w *world) {
 		w.do(func(a *actor) { a.enqueue("job") })

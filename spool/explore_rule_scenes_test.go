@@ -95,7 +95,7 @@ var (
 		setup: func(list []*actor) {
 			a := list[0]
 			a.enqueue("job")
-			a.must(a.askCancel(a.at("job"), "job"))
+			a.must(a.askCancel(a.at("job"), "job", new(request)))
 			request, err := a.w.Read("control/job" + cancelSuffix)
 			a.must(err)
 			a.must(a.Delete(ctx, "job"))
@@ -154,7 +154,7 @@ var (
 		name: "retry of a job whose request to cancel came late", setup: joined(1), acts: acts(retryIt, work), kills: true,
 		base: func(w *world) {
 			base(Completed)(w)
-			w.do(func(a *actor) { a.must(a.askCancel(a.at("job"), "job")) })
+			w.do(func(a *actor) { a.must(a.askCancel(a.at("job"), "job", new(request))) })
 		},
 		rest: func(o *outcomes) {
 			if o.errs[0] == nil && o.v.state("job") != Completed {

@@ -27,7 +27,7 @@ func TestDelete(t *testing.T) {
 			b.mvInto(b.path("x"), Held)
 		}
 		must(t, b.appendLog("x", "printed\n"))
-		must(t, b.askCancel(b.path("x"), "x"))
+		must(t, b.askCancel(b.path("x"), "x", new(request)))
 		must(t, b.Delete(ctx, "x"))
 		b.wantNoJob("x")
 		for _, left := range []string{idPath("x"), logPath("x"), "control/x.cancel"} {

@@ -92,17 +92,25 @@ func (q request) means(history []Entry, info fsys.Info) bool {
 	if q.Life == "" {
 		return !info.Mtime.Add(coarseClock).Before(since)
 	}
-	return q.Life == life && !q.over(history)
+	_, over := q.over(history)
+	return q.Life == life && !over
 }
 
-func (q request) over(history []Entry) bool {
+// over reports whether the job has come to rest since the request was made, and
+// with which outcome.
+func (q request) over(history []Entry) (o Outcome, over bool) {
 	if q.Ended == nil || *q.Ended < 0 || *q.Ended > len(history) {
-		return false // as after a compaction
+		return "", false // as after a compaction
 	}
-	return slices.ContainsFunc(history[*q.Ended:], func(e Entry) bool {
+	since := history[*q.Ended:]
+	i := slices.IndexFunc(since, func(e Entry) bool {
 		st := stateOf(e.To)
 		return st == Completed || st == Dead
 	})
+	if i < 0 {
+		return "", false
+	}
+	return since[i].Outcome, true
 }
 
 // CancelRequested reports whether somebody asked to cancel this job.

@@ -163,7 +163,7 @@ func TestStaleCancelIsIgnored(t *testing.T) {
 	b := newBench(t)
 	p := b.pool()
 	b.enqueue("x")
-	must(t, b.askCancel(b.path("x"), "x"))
+	must(t, b.askCancel(b.path("x"), "x", new(request)))
 	stale := b.read("control/x.cancel")
 	must(t, b.Delete(ctx, "x"))
 	if b.there("control/x.cancel") {
@@ -195,7 +195,7 @@ func TestObeyedCancelIsOver(t *testing.T) {
 	for _, outcome := range []Outcome{FailedOutcome, Succeeded} { // of the second it came too late
 		b.enqueue("x")
 		c := b.claim(p, "x")
-		must(t, b.askCancel(c.Path(), "x"))
+		must(t, b.askCancel(c.Path(), "x", new(request)))
 		obeyed := b.read("control/x.cancel")
 		b.settle(c, Result{Outcome: outcome}, map[Outcome]State{FailedOutcome: Dead, Succeeded: Completed}[outcome])
 		b.put("control/x.cancel", obeyed)
@@ -207,9 +207,34 @@ func TestObeyedCancelIsOver(t *testing.T) {
 		if c.CancelRequested() {
 			t.Errorf("%s: it is cancelled again", outcome)
 		}
-		must(t, b.askCancel(c.Path(), "x"))
+		must(t, b.askCancel(c.Path(), "x", new(request)))
 		b.settle(c, Result{Outcome: FailedOutcome, RetryAt: b.clk.now()}, Dead)
 		must(t, b.Delete(ctx, "x"))
+	}
+}
+
+// Nor does the command that has made it cancel the job again, which a person has
+// put back before the command could see that it was obeyed.
+func TestCancelOfWhatIsPutBackMeanwhile(t *testing.T) {
+	for _, outcome := range []Outcome{FailedOutcome, Succeeded} {
+		b := newBench(t)
+		b.enqueue("x")
+		c := b.claim(b.pool(), "x")
+		b.faults.before("replace", "control/x.cancel", func() error {
+			b.faults.before("lstat", c.Path(), func() error { // once it is there
+				st, err := c.Settle(Result{Outcome: outcome})
+				b.mvInto(b.only(st), Pending)
+				return err
+			})
+			return nil
+		})
+		rep, err := b.Cancel(ctx, "x")
+		if outcome == Succeeded { // it came too late
+			wantErr(t, err, ErrState)
+		} else if must(t, err); !rep.Done {
+			t.Errorf("reported %+v", rep)
+		}
+		b.wantState("x", Pending)
 	}
 }
 
@@ -292,7 +317,7 @@ func TestRetryRemovesTheRequest(t *testing.T) {
 	p := b.pool()
 	b.enqueue("x")
 	b.settle(b.claim(p, "x"), Result{Outcome: FailedOutcome}, Dead)
-	must(t, b.askCancel(b.path("x"), "x"))
+	must(t, b.askCancel(b.path("x"), "x", new(request)))
 	at := b.path("x")
 	b.faults.before("rename", at, func() error {
 		if b.there("control/x.cancel") {
@@ -319,7 +344,7 @@ func TestRequestIsUnlinkedLast(t *testing.T) {
 	for _, how := range []string{"settle", "recover"} {
 		b.enqueue("x")
 		c := b.claim(p, "x")
-		must(t, b.askCancel(c.Path(), "x"))
+		must(t, b.askCancel(c.Path(), "x", new(request)))
 		b.faults.before("unlink", "control/x", func() error {
 			b.wantState("x", Dead)
 			return nil
