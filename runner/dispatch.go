@@ -58,6 +58,7 @@ type dispatcher struct {
 	ring       ring
 	drain      drain
 	waiting    map[string]bool // jobs of dead pools of which a process still lives
+	lookedAt   time.Time       // whether the spool is in its place and not paused
 	lost       error           // the spool is not in its place: the pool ends
 	blocked    error           // of the whole file system: nothing is claimed until it is gone
 	tryAt      time.Time
@@ -225,7 +226,7 @@ func (d *dispatcher) handOut(ctx context.Context) {
 		if it == nil {
 			return
 		}
-		if !looked && (d.lookIfLost() || d.p.q.Paused()) {
+		if !looked && d.shut() {
 			d.order.place(it, d.now)
 			return
 		}
@@ -234,6 +235,23 @@ func (d *dispatcher) handOut(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// glanceEvery is how often a busy pool looks whether it may start jobs: of a pause
+// it hears at once.
+const glanceEvery = time.Millisecond
+
+// shut reports whether nothing may be started now.
+func (d *dispatcher) shut() bool {
+	if d.native && d.now.Sub(d.lookedAt) < glanceEvery {
+		return false
+	}
+	d.lookedAt = d.now
+	if d.lookIfLost() || d.p.q.Paused() {
+		d.lookedAt = time.Time{}
+		return true
+	}
+	return false
 }
 
 // lookIfLost reports whether the spool was moved or deleted. Then the pool

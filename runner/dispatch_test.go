@@ -372,6 +372,41 @@ func TestPause(t *testing.T) {
 	}
 }
 
+// What is enqueued after a pause does not start, also by a pool that has looked
+// just before.
+func TestPauseOfABusyPool(t *testing.T) {
+	s := newSpool(t)
+	done := make(chan struct{})
+	start(t, s, Options{Handlers: map[string]Handler{"done": func(context.Context, *Job) error {
+		done <- struct{}{}
+		return nil
+	}}, Slots: 2})
+	inState := func(id string, st spool.State) {
+		t.Helper()
+		until(t, id+" is "+string(st), func() bool { j, err := s.Job(id); return err == nil && j.State == st })
+	}
+	for i := range 20 {
+		before, after, dropped := fmt.Sprint("before", i), fmt.Sprint("after", i), fmt.Sprint("dropped", i)
+		enqueue(t, s, `{"id":%q,"kind":"done"}`, before)
+		<-done
+		if err := s.Pause(); err != nil {
+			t.Fatal(err)
+		}
+		enqueue(t, s, `{"id":%q,"kind":"done"}`, after)
+		drop(t, s, dropped+".json", `{"kind":"done"}`)
+		inState(dropped, spool.Pending) // by now the pool has heard of both
+		if j := job(t, s, after); j.State != spool.Pending || len(j.History) != 1 {
+			t.Fatalf("%s is %s: %v", after, j.State, j.History)
+		}
+		if err := s.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 { // both
+			<-done
+		}
+	}
+}
+
 // drop puts a file into pending/ as mv does.
 func drop(t *testing.T, s *spool.Spool, name, content string) {
 	t.Helper()

@@ -110,6 +110,7 @@ func (d *dispatcher) hint(ctx context.Context, h spool.Hint, ok bool) {
 			d.joinRing(ctx)
 		}
 	case "paused":
+		d.lookedAt = time.Time{}
 		d.drain.changed()
 	case "config.json":
 		d.scanAt = earliest(d.scanAt, d.now.Add(configSettle))

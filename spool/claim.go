@@ -189,11 +189,10 @@ const maxReason = 1 << 10
 func (c *Claim) Settle(res Result) (State, error) {
 	now := c.pool.s.sys.now()
 	st, n := Dead, Name{Time: now, Priority: c.from.Priority, ID: c.ID}
-	cancel := c.CancelRequested()
 	switch {
 	case res.Outcome == Succeeded:
 		st = Completed
-	case cancel:
+	case c.CancelRequested():
 		res.Outcome, res.RetryAt = Cancelled, time.Time{}
 	case !res.RetryAt.IsZero():
 		st, n.Time = Failed, res.RetryAt.UTC().Truncate(time.Microsecond)

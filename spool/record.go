@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 
@@ -178,17 +179,21 @@ func (r *record) openForWriting() (err error) {
 
 // read reads and decodes the file as it is on disk.
 func (r *record) read() error {
-	if info, err := r.rw.Stat(); err != nil {
+	info, err := r.rw.Stat()
+	if err != nil {
 		return err
 	} else if !info.Mode.IsRegular() || !info.Same(r.info) {
 		return ErrGone // exchanged this very moment
 	} else if info.Size > maxFile {
 		return &InvalidError{Reason: fmt.Sprintf("is %d bytes long", info.Size)}
 	}
-	data, err := readAll(r.rw, 4096)
-	if err != nil {
+	// What somebody appends meanwhile, verify finds.
+	data := make([]byte, info.Size)
+	n, err := r.rw.ReadAt(data, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
+	data = data[:n]
 	dec, torn, err := decodeFile(data, maxFile)
 	if err != nil {
 		return err
