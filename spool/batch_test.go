@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"runtime"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -138,22 +140,104 @@ func TestBatchSyncsOnce(t *testing.T) {
 	must(t, b.SetConfig("sync", "off"))
 }
 
-// After the commit the batch is there, whatever fails.
+// After the commit the batch is there, whatever fails: a move that fails once
+// is made up for at once, and what cannot be moved at all, others move.
 func TestCommittedBatchIsRolledForward(t *testing.T) {
 	b := newBench(t)
+	all := []string{"a", "b", "c"}
 	b.faults.nth("rename", " pending/", 1, func() error { return errBoom })
-	ids, err := b.EnqueueBatch(ctx, jobTexts(jobText("a"), jobText("b"), jobText("c")))
+	_, err := b.EnqueueBatch(ctx, jobTexts(jobText("a"), jobText("b"), jobText("c")))
+	must(t, err)
+	if got := b.idsIn(Pending); !b.faults.spent() || !slices.Equal(got, all) {
+		t.Fatalf("pending holds %q", got)
+	}
+
+	all = append(all, "d", "e", "f")
+	b.faults.fail("rename", " pending/", errBoom)
+	ids, err := b.EnqueueBatch(ctx, jobTexts(jobText("d"), jobText("e"), jobText("f")))
 	if err != nil || len(ids) != 3 {
 		t.Fatalf("%v, %v", ids, err)
 	}
-	if n := len(b.ls(Pending)); n != 1 {
+	b.faults.clear()
+	if n := len(b.ls(Pending)); n != 3 {
 		t.Fatalf("%d are pending already", n)
 	}
 	if rep := b.recover(); rep.Rolled != 1 {
 		t.Errorf("rolled %d", rep.Rolled)
 	}
-	if got := b.idsIn(Pending); !slices.Equal(got, []string{"a", "b", "c"}) {
+	if got := b.idsIn(Pending); !slices.Equal(got, all) {
 		t.Errorf("pending holds %q", got)
+	}
+}
+
+// A batch that several goroutines make keeps its order, and names the first
+// job that is to blame.
+func TestLargeBatch(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(4, runtime.GOMAXPROCS(0))))
+	b := newBench(t)
+	const n = 4 * share
+	var jobs [][]byte
+	var want []string
+	for i := range n {
+		want = append(want, fmt.Sprintf("x%d", i))
+		jobs = append(jobs, []byte(jobText(want[i])))
+	}
+	b.enqueue(want[share+1])
+	b.enqueue(want[3*share])
+	taken := b.idsIn(Pending)
+
+	_, err := b.EnqueueBatch(ctx, jobs)
+	var be *BatchError
+	if !errors.As(err, &be) || be.Index != share+1 || !errors.Is(err, ErrTaken) {
+		t.Errorf("%v", err)
+	}
+	if got := b.idsIn(Pending); !slices.Equal(got, taken) {
+		t.Errorf("pending holds %d jobs", len(got))
+	}
+	if b.there(idPath(want[0])) || b.there(idPath(want[n-1])) {
+		t.Error("ids are left taken")
+	}
+	b.clean()
+
+	for _, id := range taken {
+		must(t, b.Delete(ctx, id))
+	}
+	ids, err := b.EnqueueBatch(ctx, jobs)
+	must(t, err)
+	if got := b.idsIn(Pending); !slices.Equal(got, want) || !slices.Equal(ids, want) {
+		t.Errorf("pending holds %d jobs, beginning with %q", len(got), got[:3])
+	}
+	b.clean()
+}
+
+func TestSpread(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	var mu sync.Mutex
+	for _, n := range []int{0, 1, share, 2 * share, 5*share + 1} {
+		times := make([]int, n)
+		err := spread(n, func(i int) error {
+			mu.Lock()
+			defer mu.Unlock()
+			times[i]++
+			return nil
+		})
+		must(t, err)
+		if i := slices.IndexFunc(times, func(k int) bool { return k != 1 }); i >= 0 {
+			t.Errorf("%d: number %d was called %d times", n, i, times[i])
+		}
+	}
+	begun := 0
+	err := spread(4*share, func(i int) error {
+		mu.Lock()
+		defer mu.Unlock()
+		begun++
+		if i >= 7 {
+			return fmt.Errorf("no %d", i)
+		}
+		return nil
+	})
+	if err == nil || err.Error() != "no 7" || begun > 7+4 {
+		t.Errorf("%v after %d", err, begun)
 	}
 }
 

@@ -299,6 +299,11 @@ func (s *Spool) tryBatch(ctx context.Context, jobs [][]byte) ([]string, error) {
 		ids[i] = b.name.ID
 	}
 	// It is committed: what cannot be moved now, others move.
+	for _, b := range births {
+		if _, err := s.moveTo(g.path+"/"+b.name.String(), Pending, b.name); err != nil {
+			break
+		}
+	}
 	_ = g.finish()
 	return ids, nil
 }
@@ -334,24 +339,31 @@ func (s *Spool) births(jobs [][]byte) ([]birth, error) {
 // sync of the file system, and commits.
 func (g *staging) batch(ctx context.Context, births []birth) error {
 	s := g.s
-	for i := range births {
+	err := spread(len(births), func(i int) error {
 		_, f, err := g.writeJob(&births[i])
 		if err != nil {
 			return err
 		}
 		_ = f.Close()
-		if err := ctx.Err(); err != nil {
-			return err
-		}
+		return ctx.Err()
+	})
+	if err != nil {
+		return err
 	}
-	for i, b := range births {
+	err = spread(len(births), func(i int) error {
+		b := &births[i]
 		// One sync of all follows.
-		if err := s.linkIDThen(ctx, g.path+"/"+b.name.String(), b.name.ID, false); err != nil {
-			if b.random && errors.Is(err, ErrTaken) {
-				return errClash
-			}
-			return &BatchError{Index: i, Err: err}
+		err := s.linkIDThen(ctx, g.path+"/"+b.name.String(), b.name.ID, false)
+		if b.random && errors.Is(err, ErrTaken) {
+			return errClash
 		}
+		if err != nil {
+			err = &BatchError{Index: i, Err: err}
+		}
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	sync := s.syncing()
 	if sync {
