@@ -7,7 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -110,10 +110,21 @@ func (o *OS) at(path string) (fd int, rest string, err error) {
 	return fd, rest, err
 }
 
+// abs is the whole of a path that is clean, as all paths here are.
+func (o *OS) abs(path string) string {
+	if path == "." {
+		return o.dir
+	}
+	return o.dir + "/" + path
+}
+
 // upwards reports whether a path would leave the directory: no path that is
 // made here does, but some stand in files.
 func upwards(path string) bool {
-	return strings.HasPrefix(path, "/") || strings.Contains("/"+path+"/", "/../")
+	if !strings.Contains(path, "..") {
+		return strings.HasPrefix(path, "/")
+	}
+	return strings.HasPrefix(path, "/") || slices.Contains(strings.Split(path, "/"), "..")
 }
 
 // subOf is the directory in a top-level one that a path leads through, such as
@@ -228,10 +239,10 @@ func (o *OS) do(op, path string, f func(fd int, name string) error) error {
 			return nil
 		}
 		if !o.gone(err, path) {
-			return &os.PathError{Op: op, Path: filepath.Join(o.dir, path), Err: err}
+			return &os.PathError{Op: op, Path: o.abs(path), Err: err}
 		}
 	}
-	return &os.PathError{Op: op, Path: filepath.Join(o.dir, path), Err: unix.ENOENT}
+	return &os.PathError{Op: op, Path: o.abs(path), Err: unix.ENOENT}
 }
 
 // do2 runs an operation on two paths.
@@ -254,7 +265,7 @@ func (o *OS) do2(op, oldpath, newpath string, f func(ofd int, oname string, nfd 
 			break
 		}
 	}
-	return &os.LinkError{Op: op, Old: filepath.Join(o.dir, oldpath), New: filepath.Join(o.dir, newpath), Err: err}
+	return &os.LinkError{Op: op, Old: o.abs(oldpath), New: o.abs(newpath), Err: err}
 }
 
 // Open opens a file or directory.
@@ -263,7 +274,7 @@ func (o *OS) Open(path string, flag int) (File, error) {
 	err := o.do("open", path, func(at int, name string) error {
 		fd, err := openRetry(at, name, flag|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0o600)
 		if err == nil {
-			f = &osFile{fd: fd, path: filepath.Join(o.dir, path)}
+			f = &osFile{fd: fd, path: o.abs(path)}
 		}
 		return err
 	})
@@ -347,7 +358,7 @@ func (o *OS) List(path string, fn func(string) bool) error {
 	if err != nil {
 		return err
 	}
-	d := os.NewFile(uintptr(fd), filepath.Join(o.dir, path))
+	d := os.NewFile(uintptr(fd), o.abs(path))
 	defer d.Close()
 	for {
 		names, err := d.Readdirnames(1024)
@@ -374,7 +385,7 @@ func (o *OS) SyncDir(path string) error {
 	}
 	defer unix.Close(fd)
 	if err := retry(func() error { return fsync(fd) }); err != nil && !errors.Is(err, unix.EINVAL) {
-		return &os.PathError{Op: "sync", Path: filepath.Join(o.dir, path), Err: err}
+		return &os.PathError{Op: "sync", Path: o.abs(path), Err: err}
 	}
 	return nil
 }
@@ -395,10 +406,10 @@ func (o *OS) Lock(path string) (Lock, error) {
 		return nil, err
 	}
 	if err := NotPlain(info.Mode); err != nil {
-		return nil, &os.PathError{Op: "lock", Path: filepath.Join(o.dir, path), Err: err}
+		return nil, &os.PathError{Op: "lock", Path: o.abs(path), Err: err}
 	}
 	const flag = unix.O_RDWR | unix.O_NOFOLLOW | unix.O_NONBLOCK
-	return &osLock{flock.New(filepath.Join(o.dir, path), flock.SetFlag(flag)), o, path}, nil
+	return &osLock{flock.New(o.abs(path), flock.SetFlag(flag)), o, path}, nil
 }
 
 type osLock struct {
@@ -430,7 +441,7 @@ func (l *osLock) here(err error) error {
 		}
 	}
 	if _, bare := err.(syscall.Errno); bare { // nothing has wrapped it
-		return &os.PathError{Op: "lock", Path: filepath.Join(l.o.dir, l.path), Err: err}
+		return &os.PathError{Op: "lock", Path: l.o.abs(l.path), Err: err}
 	}
 	return err
 }
