@@ -335,25 +335,22 @@ func (s *Spool) births(jobs [][]byte) ([]birth, error) {
 	return births, nil
 }
 
-// batch stages all files, links all ids, makes everything durable with one
+// batch stages each file and links its id, makes everything durable with one
 // sync of the file system, and commits.
 func (g *staging) batch(ctx context.Context, births []birth) error {
 	s := g.s
 	err := spread(len(births), func(i int) error {
-		_, f, err := g.writeJob(&births[i])
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b := &births[i]
+		staged, f, err := g.writeJob(b)
 		if err != nil {
 			return err
 		}
 		_ = f.Close()
-		return ctx.Err()
-	})
-	if err != nil {
-		return err
-	}
-	err = spread(len(births), func(i int) error {
-		b := &births[i]
 		// One sync of all follows.
-		err := s.linkIDThen(ctx, g.path+"/"+b.name.String(), b.name.ID, false)
+		err = s.linkIDThen(ctx, staged, b.name.ID, false)
 		if b.random && errors.Is(err, ErrTaken) {
 			return errClash
 		}
