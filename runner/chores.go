@@ -139,6 +139,7 @@ func (d *dispatcher) list() work {
 				}
 				return true
 			}))
+		g.sort()
 		return func() { d.listed(g, err) }
 	}
 }
@@ -151,7 +152,7 @@ func (d *dispatcher) listed(g *listing, err error) {
 	if d.problems.expire(d.now) {
 		d.want(reporting)
 	}
-	switch fresh := d.order.merge(g, d.now); {
+	switch fresh := d.order.merge(g); {
 	case fresh > 0:
 		d.dryPause = 0
 	case d.dryPause == 0:

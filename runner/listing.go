@@ -2,7 +2,6 @@ package runner
 
 import (
 	"slices"
-	"time"
 
 	"queuectl/spool"
 )
@@ -28,6 +27,13 @@ func (g *listing) add(p string, n spool.Name, canonical bool) {
 	}
 }
 
+// sort puts all in order.
+func (g *listing) sort() {
+	slices.SortFunc(g.ready, compareBy(sooner))
+	slices.SortFunc(g.due, compareBy(dueSooner))
+	slices.SortFunc(g.drops, compareBy(byBase))
+}
+
 // firstOf keeps at most twice the limit; once more were seen, what comes after
 // the last one kept is not taken in at all.
 func firstOf(items []*item, limit int, less func(a, b *item) bool, more *bool) []*item {
@@ -44,25 +50,29 @@ func firstOf(items []*item, limit int, less func(a, b *item) bool, more *bool) [
 	return items[:limit]
 }
 
-// merge takes a listing in. What was known before the listing began and is
-// missing in two of them is forgotten: a single one may miss a name that is
+// merge takes a sorted listing in. What was known before the listing began and
+// is missing in two of them is forgotten: a single one may miss a name that is
 // being moved.
-func (o *order) merge(g *listing, now time.Time) (fresh int) {
+func (o *order) merge(g *listing) (fresh int) {
 	o.gen++
-	for _, items := range [][]*item{g.ready, g.due, g.drops} {
-		for _, it := range items {
-			if old := o.known[it.path]; old != nil {
-				old.seen, old.gone = o.gen, 0
-				continue
-			}
-			o.take(it, now)
-			fresh++
+	if g.aging != o.aging { // it was set meanwhile
+		for _, it := range g.ready {
+			it.age(o.aging)
 		}
+		g.sort()
 	}
+	ready, due, drops := o.unknown(g.ready), o.unknown(g.due), o.unknown(g.drops)
+	o.ready.putSorted(ready)
+	o.due.putSorted(due)
+	o.drops.putSorted(drops)
+	o.probe = append(o.probe, due...)
 	o.ready.more, o.due.more, o.drops.more = g.moreReady, g.moreDue, g.moreDrops
 	o.again.more = false
+	for _, l := range []*line{&o.ready, &o.due, &o.drops} {
+		o.trim(l)
+	}
 	if g.moreReady || g.moreDue || g.moreDrops {
-		return fresh
+		return len(ready) + len(due) + len(drops)
 	}
 	for _, it := range o.known {
 		if it.in == nil || it.in == &o.again || it.seen == o.gen {
@@ -72,5 +82,18 @@ func (o *order) merge(g *listing, now time.Time) (fresh int) {
 			o.forget(it)
 		}
 	}
-	return fresh
+	return len(ready) + len(due) + len(drops)
+}
+
+// unknown are those of a listing that were not known yet.
+func (o *order) unknown(listed []*item) []*item {
+	return slices.DeleteFunc(listed, func(it *item) bool {
+		old := o.known[it.path]
+		if old != nil {
+			old.seen, old.gone = o.gen, 0
+			return true
+		}
+		o.know(it)
+		return false
+	})
 }

@@ -1,9 +1,7 @@
 package runner
 
 import (
-	"container/heap"
 	"path"
-	"slices"
 	"time"
 
 	"queuectl/spool"
@@ -34,56 +32,11 @@ type item struct {
 	gone  int           // how many listings have not had it since
 
 	in  *line // nil while an attempt has it
-	pos int
+	pos int   // there
 }
 
 // scatter is among how many jobs pools choose that are after the same ones.
 const scatter = 32
-
-// A line is a heap of items that knows where each one is.
-type line struct {
-	items []*item
-	less  func(a, b *item) bool
-	more  bool // there are more names on disk, after these
-}
-
-func (l *line) Len() int           { return len(l.items) }
-func (l *line) Less(i, j int) bool { return l.less(l.items[i], l.items[j]) }
-func (l *line) Swap(i, j int) {
-	l.items[i], l.items[j] = l.items[j], l.items[i]
-	l.items[i].pos, l.items[j].pos = i, j
-}
-
-func (l *line) Push(x any) {
-	it := x.(*item)
-	it.in, it.pos = l, len(l.items)
-	l.items = append(l.items, it)
-}
-
-func (l *line) Pop() any {
-	last := len(l.items) - 1
-	it := l.items[last]
-	l.items[last] = nil
-	l.items = l.items[:last]
-	it.in = nil
-	return it
-}
-
-func (l *line) put(it *item) { heap.Push(l, it) }
-
-func (l *line) head() *item {
-	if len(l.items) == 0 {
-		return nil
-	}
-	return l.items[0]
-}
-
-// takeOut removes an item from the line in which it stands.
-func (it *item) takeOut() {
-	if it.in != nil {
-		heap.Remove(it.in, it.pos)
-	}
-}
 
 // order is what the dispatcher knows of pending/ and failed/.
 type order struct {
@@ -102,8 +55,8 @@ type order struct {
 func newOrder(limit int, aging time.Duration) *order {
 	return &order{
 		limit: limit, aging: aging.Microseconds(), known: make(map[string]*item),
-		ready: line{less: sooner}, due: line{less: dueSooner}, drops: line{less: byBase},
-		again: line{less: func(a, b *item) bool { return a.again.Before(b.again) }},
+		ready: newLine(sooner), due: newLine(dueSooner), drops: newLine(byBase),
+		again: newLine(func(a, b *item) bool { return a.again.Before(b.again) }),
 	}
 }
 
@@ -154,14 +107,14 @@ func (o *order) add(p string, n spool.Name, canonical bool, now time.Time) *item
 		return nil
 	}
 	it := newItem(p, n, canonical, o.aging)
-	o.take(it, now)
+	o.know(it)
+	o.place(it, now)
 	return it
 }
 
-func (o *order) take(it *item, now time.Time) {
+func (o *order) know(it *item) {
 	it.seen = o.gen
 	o.known[it.path] = it
-	o.place(it, now)
 }
 
 // anew gives an item another path, and keeps it out of every line.
@@ -227,7 +180,9 @@ func (o *order) promote(now time.Time) {
 // differ that may know better.
 func (o *order) next() *item {
 	if o.ready.Len() > 0 {
-		return heap.Pop(&o.ready).(*item)
+		it := o.ready.head()
+		it.takeOut()
+		return it
 	}
 	for len(o.probe) > 0 {
 		it := o.probe[0]
@@ -245,8 +200,8 @@ func (o *order) next() *item {
 // all go for one name.
 func (o *order) scattered(rand func() float64) *item {
 	if n := min(o.ready.Len(), scatter); n > 1 {
-		it := o.ready.items[int(rand()*float64(n))]
-		if it.key == o.ready.items[0].key {
+		it := o.ready.nth(int(rand() * float64(n)))
+		if it.key == o.ready.head().key {
 			it.takeOut()
 			return it
 		}
@@ -259,29 +214,13 @@ func (o *order) trim(l *line) {
 	if l.Len() < 2*o.limit {
 		return
 	}
-	slices.SortFunc(l.items, compareBy(l.less))
-	for _, it := range l.items[o.limit:] {
+	items := l.sorted()
+	for _, it := range items[o.limit:] {
 		it.in = nil
 		delete(o.known, it.path)
 	}
-	clear(l.items[o.limit:])
-	l.items = l.items[:o.limit] // a sorted slice is a heap
-	for i, it := range l.items {
-		it.pos = i
-	}
+	l.set(items[:o.limit])
 	l.more = true
-}
-
-func compareBy(less func(a, b *item) bool) func(a, b *item) int {
-	return func(a, b *item) int {
-		switch {
-		case less(a, b):
-			return -1
-		case less(b, a):
-			return 1
-		}
-		return 0
-	}
 }
 
 // dry reports whether a line runs out while there is more on disk.
@@ -299,11 +238,16 @@ func (o *order) setAging(aging time.Duration) {
 	if us := aging.Microseconds(); us != o.aging {
 		o.aging = us
 		for _, it := range o.known {
-			if n, ok := spool.ParseName(it.base); ok {
-				it.key = keyOf(it.due, n.Priority, us)
-			}
+			it.age(us)
 		}
-		heap.Init(&o.ready)
+		o.ready.set(o.ready.sorted())
+	}
+}
+
+// age gives an item the place in line that it has with this aging.
+func (it *item) age(aging int64) {
+	if n, ok := spool.ParseName(it.base); ok {
+		it.key = keyOf(it.due, n.Priority, aging)
 	}
 }
 

@@ -131,7 +131,8 @@ func TestOrderIsBounded(t *testing.T) {
 		}
 	}
 	merged := newOrder(limit, 0)
-	merged.merge(g, now)
+	g.sort()
+	merged.merge(g)
 	for name, o := range map[string]*order{"hints": o, "listing": merged} {
 		if !o.ready.more {
 			t.Errorf("%s: does not know that there are more", name)
@@ -153,11 +154,11 @@ func TestOrderForgetsWhatIsGone(t *testing.T) {
 	o := newOrder(8, 0)
 	o.addJob("a", 5, time.Hour, noon)
 	empty := func() *listing { return &listing{limit: 8, now: noon.UnixMicro()} }
-	o.merge(empty(), noon)
+	o.merge(empty())
 	if len(o.known) != 1 {
 		t.Fatal("one absence was enough")
 	}
-	o.merge(empty(), noon)
+	o.merge(empty())
 	if len(o.known) != 0 || o.due.Len() != 0 {
 		t.Error("still known after two")
 	}
