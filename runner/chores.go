@@ -202,8 +202,11 @@ func (d *dispatcher) recovered(rep spool.RecoverReport, err error) {
 
 func (d *dispatcher) prune() work {
 	return func(ctx context.Context) func() {
-		n, err := d.p.q.Prune(ctx)
+		// A little less than its own interval, so that a pool that is alone
+		// prunes at each.
+		n, done, err := d.p.q.PruneShared(ctx, slowScan-time.Second)
 		return func() {
+			d.settled = d.settled || !done // by others; this pool asks again
 			d.warn("cannot remove old records", err)
 			if n > 0 {
 				d.log.Debug("pruned", "jobs", n)

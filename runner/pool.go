@@ -67,7 +67,7 @@ type queue interface {
 	WaitingFor(path string) *spool.Waiting
 	Config() (spool.Config, error)
 	SyncNow() error
-	Prune(ctx context.Context) (int, error)
+	PruneShared(ctx context.Context, every time.Duration) (n int, done bool, err error)
 }
 
 // member is what the runner asks of its own place in the spool; *spool.Pool is

@@ -64,7 +64,10 @@ type busyQueue struct {
 
 func (q *busyQueue) SyncNow() error { q.syncs.Add(1); return nil }
 
-func (q *busyQueue) Prune(context.Context) (int, error) { q.prunes.Add(1); return 0, nil }
+func (q *busyQueue) PruneShared(context.Context, time.Duration) (int, bool, error) {
+	q.prunes.Add(1)
+	return 0, true, nil
+}
 
 // Settled jobs are synced at sync_interval and old records pruned at the slow
 // scan, and an idle pool does neither but once an hour.

@@ -119,79 +119,115 @@ func (s *Spool) lockGone(p string) (fsys.File, error) {
 	return nil, err
 }
 
+// pruneLock is locked by who prunes, and its last change is when one was done
+// with it.
+const pruneLock = "tmp/prune.lock"
+
+// PruneShared is Prune for one of several pools, since all of them would remove
+// the same records: it does nothing, and says so, while another one is at it,
+// or was done less than every ago and the configuration has not changed since.
+func (s *Spool) PruneShared(ctx context.Context, every time.Duration) (n int, done bool, err error) {
+	turn, err := s.fs.Open(pruneLock, os.O_RDWR|os.O_CREATE)
+	if err != nil { // a full disk, say: this makes room
+		n, err = s.Prune(ctx)
+		return n, true, err
+	}
+	defer turn.Close()
+	if held(turn.TryLock()) {
+		return 0, false, nil
+	}
+	defer turn.Unlock()
+	if s.prunedSince(turn, every) {
+		return 0, false, nil
+	}
+	n, err = s.Prune(ctx)
+	if err == nil && ctx.Err() == nil {
+		_, _ = turn.WriteAt([]byte("\n"), 0)
+	}
+	return n, true, err
+}
+
+// prunedSince reports whether somebody was done with it so long ago or later,
+// and knew the configuration.
+func (s *Spool) prunedSince(turn fsys.File, every time.Duration) bool {
+	last, err := turn.Stat()
+	if err != nil || last.Size == 0 {
+		return false
+	}
+	if ago := s.sys.now().Sub(last.Mtime); ago < 0 || ago >= every {
+		return false
+	}
+	c, err := s.fs.Lstat(configFile)
+	return notExist(err) || err == nil && c.Mtime.Before(last.Mtime)
+}
+
 // Prune removes the records of completed and dead jobs that are kept no
 // longer, and what crashed processes left in tmp/. It returns how many jobs it
 // removed.
 func (s *Spool) Prune(ctx context.Context) (int, error) {
 	c := s.cfg()
-	n, err := s.pruneOld(ctx, Completed, c.KeepCompleted)
+	n, err := s.pruneState(ctx, Completed, c.KeepCompleted, c.KeepCompletedCount)
 	if err != nil {
 		return n, err
 	}
-	m, err := s.pruneMany(ctx, Completed, c.KeepCompletedCount)
-	if n += m; err != nil {
-		return n, err
-	}
-	m, err = s.pruneOld(ctx, Dead, c.KeepDead)
+	m, err := s.pruneState(ctx, Dead, c.KeepDead, 0)
 	return n + m, errors.Join(err, s.pruneTmp())
 }
 
-// pruneOld removes what ended longer than keep ago, by its name and by the
-// time of its last change: a clock may have been wrong once.
-func (s *Spool) pruneOld(ctx context.Context, st State, keep time.Duration) (n int, err error) {
-	if keep == 0 {
+// pruneState removes what ended longer than keep ago, by its name and by the
+// time of its last change, since a clock may have been wrong once; and of what
+// is left the oldest, where it is more than count. 0 is no limit.
+func (s *Spool) pruneState(ctx context.Context, st State, keep time.Duration, count int) (n int, err error) {
+	if keep == 0 && count == 0 {
 		return 0, nil
 	}
-	before := s.sys.now().Add(-keep)
+	total, before := 0, s.sys.now().Add(-keep)
 	var old []string
 	err = s.Scan(st, func(p string, n Name, canonical bool) bool {
-		if canonical && n.Time.Before(before) {
-			old = append(old, p)
-		}
-		return ctx.Err() == nil
-	})
-	for _, p := range old {
-		if err != nil || ctx.Err() != nil {
-			break
-		}
-		info, statErr := s.fs.Lstat(p)
-		if statErr != nil || !info.Mtime.Before(before) {
-			continue
-		}
-		var ok bool
-		if ok, err = s.pruneOne(p); ok {
-			n++
-		}
-	}
-	return n, err
-}
-
-// pruneMany removes the oldest of more than keep records.
-func (s *Spool) pruneMany(ctx context.Context, st State, keep int) (n int, err error) {
-	if keep == 0 {
-		return 0, nil
-	}
-	total := 0
-	err = s.Scan(st, func(_ string, _ Name, canonical bool) bool {
 		if canonical {
 			total++
+			if keep > 0 && n.Time.Before(before) {
+				old = append(old, p)
+			}
 		}
 		return ctx.Err() == nil
 	})
-	if err != nil || total <= keep {
+	if err != nil {
 		return 0, err
 	}
-	paths, err := s.entries(st, total-keep)
+	n, err = s.pruneAll(ctx, old, func(p string) bool {
+		info, err := s.fs.Lstat(p)
+		return err == nil && info.Mtime.Before(before)
+	})
+	if err != nil || ctx.Err() != nil || count == 0 || total-n <= count {
+		return n, err
+	}
+	oldest, err := s.entries(st, total-n-count)
+	if err != nil {
+		return n, err
+	}
+	m, err := s.pruneAll(ctx, oldest, func(string) bool { return true })
+	return n + m, err
+}
+
+// pruneAll removes those records for which that holds.
+func (s *Spool) pruneAll(ctx context.Context, paths []string, holds func(string) bool) (n int, err error) {
 	for _, p := range paths {
-		if err != nil || ctx.Err() != nil {
+		if ctx.Err() != nil {
 			break
 		}
-		var ok bool
-		if ok, err = s.pruneOne(p); ok {
+		if !holds(p) {
+			continue
+		}
+		ok, err := s.pruneOne(p)
+		if err != nil {
+			return n, err
+		}
+		if ok {
 			n++
 		}
 	}
-	return n, err
+	return n, nil
 }
 
 // pruneOne removes one record, unless somebody is at work with it.
@@ -231,7 +267,7 @@ func (s *Spool) pruneTmp() error {
 	before := s.sys.now().Add(-time.Hour)
 	return s.fs.List("tmp", func(name string) bool {
 		p := "tmp/" + name
-		if info, err := s.fs.Lstat(p); err == nil && info.Mode&os.ModeType == 0 && info.Mtime.Before(before) && name != "config.lock" && !strings.HasSuffix(name, removal) {
+		if info, err := s.fs.Lstat(p); err == nil && info.Mode&os.ModeType == 0 && info.Mtime.Before(before) && !strings.HasSuffix(name, ".lock") && !strings.HasSuffix(name, removal) {
 			_ = s.fs.Unlink(p)
 		}
 		return true

@@ -7,6 +7,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -225,6 +226,64 @@ func TestPruneByCount(t *testing.T) {
 	if got, want := b.idsIn(Completed), []string{"x2", "x1", "x0"}; !slices.Equal(got, want) {
 		t.Errorf("kept are %q; want %q", got, want)
 	}
+}
+
+// Of several pools one prunes, and again when its turn is over or the
+// configuration has changed.
+func TestPruneShared(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	must(t, b.SetConfig("keep_completed_count", "1"))
+	other := b.another()
+	changed := func(p string, in time.Duration) {
+		when := time.Now().Add(in)
+		must(t, os.Chtimes(b.at(p), when, when))
+	}
+	changed(configFile, -time.Hour)
+	turn := func(s *Spool, done bool, pruned int) {
+		t.Helper()
+		if n, ok, err := s.PruneShared(ctx, time.Minute); n != pruned || ok != done || err != nil {
+			t.Errorf("pruned %d, done %v, %v; want %d, %v", n, ok, err, pruned, done)
+		}
+	}
+	complete := func(id string) { b.completed(p, id, 0, 0) }
+	complete("a")
+	complete("b")
+	turn(b.Spool, true, 1)
+	complete("c")
+	turn(other.Spool, false, 0)
+	changed(pruneLock, -2*time.Minute)
+	f, err := b.fs.Open(pruneLock, os.O_RDWR)
+	must(t, err)
+	must(t, f.TryLock())
+	turn(other.Spool, false, 0) // somebody is at it
+	must(t, f.Close())
+	turn(other.Spool, true, 1)
+	complete("d")
+	turn(b.Spool, false, 0)
+	must(t, b.SetConfig("keep_completed_count", "2"))
+	changed(pruneLock, -time.Second)
+	complete("e")
+	turn(b.Spool, true, 1)
+	complete("f")
+	changed(configFile, -time.Hour)
+	turn(b.Spool, false, 0)
+	changed(pruneLock, time.Hour) // by a clock that was wrong
+	turn(b.Spool, true, 1)
+
+	// What was cut short goes on at once.
+	changed(pruneLock, -time.Hour)
+	complete("cut")
+	b.faults.nth("rename", "completed/", 0, func() error { return syscall.EIO })
+	if _, _, err := b.PruneShared(ctx, time.Minute); !errors.Is(err, syscall.EIO) {
+		t.Errorf("cut short: %v", err)
+	}
+	turn(b.Spool, true, 1)
+
+	// Where the turn cannot be noted it is taken.
+	complete("g")
+	b.faults.fail("open", pruneLock, syscall.ENOSPC)
+	turn(b.Spool, true, 1)
 }
 
 // Prune leaves alone what somebody is at work with, and what was moved.

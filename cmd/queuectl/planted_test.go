@@ -161,7 +161,7 @@ var places = []string{
 	"processing/20261123T180000.123456Z-5-run@host-1-abcdef.1.json", "processing/20261123T180000.123456Z-5-run.json",
 	"failed/*-failed.json", "completed/*-completed.json", "dead/*-dead.json", "held/*-held.json", "dead/20261123T180000.123456Z-5-x~abcdef.json",
 	"ids/*/completed.json", "ids/*/pending.json", "ids/2a/probe.json", "logs/*/completed.log", "logs/2a/probe.log",
-	"tmp/config.lock", "tmp/abcdefghijkl", "tmp/abcdefghijkl.go", "tmp/plain.json",
+	"tmp/config.lock", "tmp/prune.lock", "tmp/abcdefghijkl", "tmp/abcdefghijkl.go", "tmp/plain.json",
 	"workers/host-1-abcdef.json", "workers/host-1-abcdef.problems", "control/completed.cancel", "control/pending.cancel", "control/host-1-abcdef.stop",
 	"ids/2a", "logs/2a", "pending/1", "dead/1",
 }
