@@ -12,6 +12,9 @@ import (
 const (
 	// pruneEvery is how often records are pruned although nothing was settled.
 	pruneEvery = time.Hour
+	// listShare is how many times longer than a listing takes the slow scan
+	// lists nothing after it: millions of names take seconds.
+	listShare = 20
 	// waitingEvery is how often jobs of dead pools are looked at of which a
 	// process still lives.
 	waitingEvery = 250 * time.Millisecond
@@ -126,6 +129,7 @@ func (d *dispatcher) list() work {
 	g := &listing{limit: d.order.limit, now: d.now.UnixMicro(), aging: d.order.aging}
 	passed := d.problems.passed(d.now)
 	return func(context.Context) func() {
+		began := time.Now()
 		err := errors.Join(
 			d.p.q.Scan(spool.Pending, func(p string, n spool.Name, canonical bool) bool {
 				if _, skip := passed[n.ID]; !skip || !canonical {
@@ -140,7 +144,11 @@ func (d *dispatcher) list() work {
 				return true
 			}))
 		g.sort()
-		return func() { d.listed(g, err) }
+		took := time.Since(began)
+		return func() {
+			d.listFrom = d.now.Add(listShare * took)
+			d.listed(g, err)
+		}
 	}
 }
 

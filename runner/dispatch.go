@@ -62,7 +62,8 @@ type dispatcher struct {
 	lost       error           // the spool is not in its place: the pool ends
 	blocked    error           // of the whole file system: nothing is claimed until it is gone
 	tryAt      time.Time
-	listings   int // so far
+	listings   int       // so far
+	listFrom   time.Time // the slow scan lists no sooner
 	recoveries int
 	unsynced   bool // something was settled since the last sync
 	settled    bool // something was settled since the last pruning
@@ -95,7 +96,7 @@ func (d *dispatcher) run(ctx context.Context) error {
 	defer cancel()
 	d.hush = cancel
 	defer d.startWatch(ctx)() // not bg: requests count also while the pool stops
-	d.lookAround(bg)
+	d.listAnew(bg)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	var armed time.Time
@@ -143,6 +144,7 @@ func (d *dispatcher) tell(f func()) {
 func (d *dispatcher) tick(ctx context.Context) {
 	if !d.now.Before(d.scanAt) {
 		d.lookAround(ctx)
+		d.wantAt(listNames, latest(d.now, d.listFrom))
 	}
 	if d.ring.due(d.now) {
 		d.joinRing(ctx)
@@ -162,7 +164,14 @@ func (d *dispatcher) wake() time.Time {
 	return at
 }
 
-// lookAround is the slow scan: what hints may have failed to tell.
+// listAnew looks around, and lists all names at once.
+func (d *dispatcher) listAnew(ctx context.Context) {
+	d.lookAround(ctx)
+	d.want(listNames)
+}
+
+// lookAround is the slow scan: what hints may have failed to tell. The listing
+// that belongs to it has its own time.
 func (d *dispatcher) lookAround(ctx context.Context) {
 	d.lookIfLost()
 	d.p.q.Refresh()
@@ -175,7 +184,6 @@ func (d *dispatcher) lookAround(ctx context.Context) {
 		return
 	}
 	d.order.setAging(d.cfg.PriorityAging)
-	d.want(listNames)
 	d.want(recovering)
 	d.drain.changed()
 	if d.ring.ch == nil {

@@ -115,7 +115,7 @@ func (d *dispatcher) hint(ctx context.Context, h spool.Hint, ok bool) {
 	case "config.json":
 		d.scanAt = earliest(d.scanAt, d.now.Add(configSettle))
 	default:
-		d.lookAround(ctx)
+		d.listAnew(ctx)
 	}
 }
 

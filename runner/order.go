@@ -263,6 +263,13 @@ func (o *order) wake() time.Time {
 	return at
 }
 
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
 // earliest is the earlier of two times, of which a zero one is never.
 func earliest(a, b time.Time) time.Time {
 	if a.IsZero() || (!b.IsZero() && b.Before(a)) {

@@ -149,6 +149,42 @@ func TestOrderIsBounded(t *testing.T) {
 	}
 }
 
+// A listing that was made under another aging comes in by the present one.
+func TestOrderOfAListingUnderAnotherAging(t *testing.T) {
+	now := noon.Add(time.Hour)
+	o, g := newOrder(100, 10*time.Minute), &listing{limit: 100, now: now.UnixMicro()}
+	for _, j := range []struct {
+		id       string
+		priority int
+		due      time.Duration
+	}{{"low", 4, 0}, {"high", 6, 21 * time.Minute}, {"mid", 5, 12 * time.Minute}} {
+		n := spool.Name{Time: noon.Add(j.due), Priority: j.priority, ID: j.id}
+		g.add("pending/"+n.String(), n, true)
+	}
+	g.sort()
+	o.merge(g)
+	if got := o.all(); got != "low high mid" {
+		t.Error(got)
+	}
+}
+
+// What a listing makes too long is known to be on disk still.
+func TestOrderIsCutByAListing(t *testing.T) {
+	const limit = 8
+	now := noon.Add(time.Hour)
+	o, g := newOrder(limit, 0), &listing{limit: limit, now: now.UnixMicro()}
+	for i := range 2*limit - 1 {
+		o.addJob(fmt.Sprintf("a%02d", i), 5, time.Duration(i)*time.Second, now)
+	}
+	n := spool.Name{Time: noon, Priority: 9, ID: "b"}
+	g.add("pending/"+n.String(), n, true)
+	g.sort()
+	o.merge(g)
+	if !o.ready.more || o.ready.Len() != limit {
+		t.Errorf("%d are kept, more %v", o.ready.Len(), o.ready.more)
+	}
+}
+
 // A name that is missing in one listing stays; in two, it is forgotten.
 func TestOrderForgetsWhatIsGone(t *testing.T) {
 	o := newOrder(8, 0)

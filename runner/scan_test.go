@@ -56,6 +56,48 @@ func TestSlowScanFindsEverything(t *testing.T) {
 	})
 }
 
+// A slowQueue is a spool of which each listing of a state takes long.
+type slowQueue struct {
+	*spool.Spool
+	takes time.Duration
+	scans atomic.Int32
+}
+
+func (q *slowQueue) Scan(st spool.State, fn func(string, spool.Name, bool) bool) error {
+	q.scans.Add(1)
+	time.Sleep(q.takes)
+	return q.Spool.Scan(st, fn)
+}
+
+// The slow scan lists every 30 seconds, but no more than a twentieth of the
+// time; what is heard of is listed at once.
+func TestListingsTakeAShare(t *testing.T) {
+	for _, c := range []struct {
+		takes    time.Duration // each of two states
+		listings int32         // in ten minutes and a quarter
+	}{{500 * time.Millisecond, 21}, {5 * time.Second, 3}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSpool(t)
+			p, _, w := fake(t, s, Options{Handlers: handlers}, nil)
+			q := &slowQueue{Spool: s, takes: c.takes}
+			p.q = q
+			run(t, p)
+			time.Sleep(10*time.Minute + 15*time.Second)
+			synctest.Wait()
+			if n := q.scans.Load() / 2; n != c.listings {
+				t.Errorf("a listing of %s: %d in ten minutes and a quarter, want %d", 2*c.takes, n, c.listings)
+			}
+			before := q.scans.Load()
+			w.hints <- spool.Hint{}
+			synctest.Wait()
+			if q.scans.Load() == before {
+				t.Error("nothing is listed where something may have happened anywhere")
+			}
+			time.Sleep(time.Minute) // nothing is left at work
+		})
+	}
+}
+
 // A busyQueue counts what is done in the background.
 type busyQueue struct {
 	*spool.Spool
