@@ -126,7 +126,7 @@ func (d *dispatcher) wantListing() {
 }
 
 func (d *dispatcher) list() work {
-	g := &listing{limit: d.order.limit, now: d.now.UnixMicro(), aging: d.order.aging}
+	g := newListing(d.order.limit, d.now, d.order.aging)
 	passed := d.problems.passed(d.now)
 	return func(context.Context) func() {
 		began := time.Now()

@@ -90,6 +90,12 @@ func (l *line) sorted() []*item {
 }
 
 func mergeSorted(a, b []*item, less func(a, b *item) bool) []*item {
+	switch {
+	case len(a) == 0:
+		return b
+	case len(b) == 0:
+		return a
+	}
 	all := make([]*item, 0, len(a)+len(b))
 	for len(a) > 0 && len(b) > 0 {
 		if less(b[0], a[0]) {

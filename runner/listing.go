@@ -2,52 +2,85 @@ package runner
 
 import (
 	"slices"
+	"time"
 
 	"queuectl/spool"
 )
 
 // A listing collects the first names of each kind while a directory is read.
 type listing struct {
-	limit              int
-	now, aging         int64
-	ready, due, drops  []*item
-	moreReady, moreDue bool
-	moreDrops          bool
+	now, aging        int64
+	ready, due, drops firsts
+	this              item // of add: most of many are not kept
+}
+
+func newListing(limit int, now time.Time, aging int64) *listing {
+	return &listing{
+		now: now.UnixMicro(), aging: aging,
+		ready: firsts{less: sooner, limit: limit}, due: firsts{less: dueSooner, limit: limit}, drops: firsts{less: byBase, limit: limit},
+	}
 }
 
 func (g *listing) add(p string, n spool.Name, canonical bool) {
-	it := newItem(p, n, canonical, g.aging)
+	g.this = makeItem(p, n, canonical, g.aging)
 	switch {
-	case it.drop:
-		g.drops = firstOf(append(g.drops, it), g.limit, byBase, &g.moreDrops)
-	case it.due <= g.now:
-		g.ready = firstOf(append(g.ready, it), g.limit, sooner, &g.moreReady)
+	case g.this.drop:
+		g.drops.add(&g.this)
+	case g.this.due <= g.now:
+		g.ready.add(&g.this)
 	default:
-		g.due = firstOf(append(g.due, it), g.limit, dueSooner, &g.moreDue)
+		g.due.add(&g.this)
 	}
 }
 
 // sort puts all in order.
 func (g *listing) sort() {
-	slices.SortFunc(g.ready, compareBy(sooner))
-	slices.SortFunc(g.due, compareBy(dueSooner))
-	slices.SortFunc(g.drops, compareBy(byBase))
+	g.ready.sort()
+	g.due.sort()
+	g.drops.sort()
 }
 
-// firstOf keeps at most twice the limit; once more were seen, what comes after
-// the last one kept is not taken in at all.
-func firstOf(items []*item, limit int, less func(a, b *item) bool, more *bool) []*item {
-	last := len(items) - 1
-	if *more && last >= limit && less(items[limit-1], items[last]) {
-		return items[:last]
+// age has the listing be one under this aging.
+func (g *listing) age(aging int64) {
+	if g.aging == aging {
+		return
 	}
-	if len(items) < 2*limit {
-		return items
+	g.aging, g.ready.sorted = aging, 0
+	for _, it := range g.ready.items {
+		it.age(aging)
 	}
-	slices.SortFunc(items, compareBy(less))
-	*more = true
-	clear(items[limit:])
-	return items[:limit]
+	g.ready.sort()
+}
+
+// firsts are the first items of many: at most a quarter more than the limit,
+// and once there were more than that, no item that comes after the first ones.
+type firsts struct {
+	less   func(a, b *item) bool
+	limit  int
+	items  []*item
+	sorted int // so many of items are in order
+	more   bool
+}
+
+// add keeps a copy, if anything.
+func (f *firsts) add(it *item) {
+	if f.more && f.less(f.items[f.limit-1], it) {
+		return
+	}
+	kept := *it
+	f.items = append(f.items, &kept)
+	if len(f.items) > f.limit+f.limit/4 {
+		f.sort()
+		clear(f.items[f.limit:])
+		f.items, f.sorted, f.more = f.items[:f.limit], f.limit, true
+	}
+}
+
+func (f *firsts) sort() {
+	fresh := f.items[f.sorted:]
+	slices.SortFunc(fresh, compareBy(f.less))
+	f.items = mergeSorted(f.items[:f.sorted], fresh, f.less)
+	f.sorted = len(f.items)
 }
 
 // merge takes a sorted listing in. What was known before the listing began and
@@ -55,23 +88,18 @@ func firstOf(items []*item, limit int, less func(a, b *item) bool, more *bool) [
 // being moved.
 func (o *order) merge(g *listing) (fresh int) {
 	o.gen++
-	if g.aging != o.aging { // it was set meanwhile
-		for _, it := range g.ready {
-			it.age(o.aging)
-		}
-		g.sort()
-	}
-	ready, due, drops := o.unknown(g.ready), o.unknown(g.due), o.unknown(g.drops)
+	g.age(o.aging) // it was set meanwhile
+	ready, due, drops := o.unknown(g.ready.items), o.unknown(g.due.items), o.unknown(g.drops.items)
 	o.ready.putSorted(ready)
 	o.due.putSorted(due)
 	o.drops.putSorted(drops)
 	o.probe = append(o.probe, due...)
-	o.ready.more, o.due.more, o.drops.more = g.moreReady, g.moreDue, g.moreDrops
+	o.ready.more, o.due.more, o.drops.more = g.ready.more, g.due.more, g.drops.more
 	o.again.more = false
 	for _, l := range []*line{&o.ready, &o.due, &o.drops} {
 		o.trim(l)
 	}
-	if g.moreReady || g.moreDue || g.moreDrops {
+	if g.ready.more || g.due.more || g.drops.more {
 		return len(ready) + len(due) + len(drops)
 	}
 	for _, it := range o.known {

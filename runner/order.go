@@ -90,9 +90,9 @@ func keyOf(due int64, priority int, aging int64) int64 {
 	return due - int64(priority)*aging
 }
 
-// newItem makes an item of a name.
-func newItem(p string, n spool.Name, canonical bool, aging int64) *item {
-	it := &item{path: p, base: path.Base(p), drop: !canonical}
+// makeItem makes an item of a name.
+func makeItem(p string, n spool.Name, canonical bool, aging int64) item {
+	it := item{path: p, base: path.Base(p), drop: !canonical}
 	if canonical {
 		end := len(it.base) - len(".json")
 		it.id, it.due = it.base[end-len(n.ID):end], n.Time.UnixMicro()
@@ -106,10 +106,10 @@ func (o *order) add(p string, n spool.Name, canonical bool, now time.Time) *item
 	if it := o.known[p]; it != nil {
 		return nil
 	}
-	it := newItem(p, n, canonical, o.aging)
-	o.know(it)
-	o.place(it, now)
-	return it
+	it := makeItem(p, n, canonical, o.aging)
+	o.know(&it)
+	o.place(&it, now)
+	return &it
 }
 
 func (o *order) know(it *item) {

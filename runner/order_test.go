@@ -121,13 +121,13 @@ func TestOrderIsBounded(t *testing.T) {
 	}
 	rand.Shuffle(len(ids), func(i, j int) { ids[i], ids[j] = ids[j], ids[i] })
 	now := noon.Add(time.Hour)
-	o, g := newOrder(limit, 0), &listing{limit: limit, now: now.UnixMicro()}
+	o, g := newOrder(limit, 0), newListing(limit, now, 0)
 	for _, i := range ids {
 		n := spool.Name{Time: noon.Add(time.Duration(i) * time.Second), Priority: 5, ID: fmt.Sprintf("j%02d", i)}
 		o.add("pending/"+n.String(), n, true, now)
 		g.add("pending/"+n.String(), n, true)
-		if o.ready.Len() > 2*limit || len(o.known) > 2*limit || len(g.ready) > 2*limit {
-			t.Fatalf("grown to %d, %d known, %d listed", o.ready.Len(), len(o.known), len(g.ready))
+		if o.ready.Len() > 2*limit || len(o.known) > 2*limit || len(g.ready.items) > limit+limit/4 {
+			t.Fatalf("grown to %d, %d known, %d listed", o.ready.Len(), len(o.known), len(g.ready.items))
 		}
 	}
 	merged := newOrder(limit, 0)
@@ -152,7 +152,7 @@ func TestOrderIsBounded(t *testing.T) {
 // A listing that was made under another aging comes in by the present one.
 func TestOrderOfAListingUnderAnotherAging(t *testing.T) {
 	now := noon.Add(time.Hour)
-	o, g := newOrder(100, 10*time.Minute), &listing{limit: 100, now: now.UnixMicro()}
+	o, g := newOrder(100, 10*time.Minute), newListing(100, now, 0)
 	for _, j := range []struct {
 		id       string
 		priority int
@@ -172,7 +172,7 @@ func TestOrderOfAListingUnderAnotherAging(t *testing.T) {
 func TestOrderIsCutByAListing(t *testing.T) {
 	const limit = 8
 	now := noon.Add(time.Hour)
-	o, g := newOrder(limit, 0), &listing{limit: limit, now: now.UnixMicro()}
+	o, g := newOrder(limit, 0), newListing(limit, now, 0)
 	for i := range 2*limit - 1 {
 		o.addJob(fmt.Sprintf("a%02d", i), 5, time.Duration(i)*time.Second, now)
 	}
@@ -189,7 +189,7 @@ func TestOrderIsCutByAListing(t *testing.T) {
 func TestOrderForgetsWhatIsGone(t *testing.T) {
 	o := newOrder(8, 0)
 	o.addJob("a", 5, time.Hour, noon)
-	empty := func() *listing { return &listing{limit: 8, now: noon.UnixMicro()} }
+	empty := func() *listing { return newListing(8, noon, 0) }
 	o.merge(empty())
 	if len(o.known) != 1 {
 		t.Fatal("one absence was enough")
