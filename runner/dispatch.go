@@ -183,7 +183,9 @@ func (d *dispatcher) lookAround(ctx context.Context) {
 	if d.stopping() {
 		return
 	}
-	d.order.setAging(d.cfg.PriorityAging)
+	if d.order.setAging(d.cfg.PriorityAging) {
+		d.want(listNames)
+	}
 	d.want(recovering)
 	d.drain.changed()
 	if d.ring.ch == nil {

@@ -14,7 +14,8 @@ type line struct {
 	from int     // those before it were taken out
 	live int     // how many were not
 	rest rest
-	more bool // there are more names on disk, after these
+	more bool // there are more names on disk, after end
+	end  item
 }
 
 // rest is the heap of a line.
@@ -77,6 +78,31 @@ func (l *line) putSorted(items []*item) {
 	}
 }
 
+// beyond reports whether an item comes after the last one of which all before
+// are here. It is found by the next listing, with those on disk before it.
+func (l *line) beyond(it *item) bool { return l.more && l.less(&l.end, it) }
+
+// cut removes all items that are beyond.
+func (l *line) cut(removed func(*item)) {
+	if !l.more {
+		return
+	}
+	past := func(it *item) bool {
+		if it == nil || !l.beyond(it) {
+			return it == nil
+		}
+		it.in = nil
+		removed(it)
+		return true
+	}
+	l.setRun(slices.DeleteFunc(l.run[l.from:], past))
+	l.rest.items = slices.DeleteFunc(l.rest.items, past)
+	for i, it := range l.rest.items {
+		it.pos = i
+	}
+	heap.Init(&l.rest)
+}
+
 // ofRun is what is left of the slice.
 func (l *line) ofRun() []*item {
 	return slices.DeleteFunc(l.run[l.from:], func(it *item) bool { return it == nil })
@@ -89,13 +115,8 @@ func (l *line) sorted() []*item {
 	return all
 }
 
+// mergeSorted is a new slice of both.
 func mergeSorted(a, b []*item, less func(a, b *item) bool) []*item {
-	switch {
-	case len(a) == 0:
-		return b
-	case len(b) == 0:
-		return a
-	}
 	all := make([]*item, 0, len(a)+len(b))
 	for len(a) > 0 && len(b) > 0 {
 		if less(b[0], a[0]) {

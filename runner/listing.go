@@ -89,18 +89,12 @@ func (f *firsts) sort() {
 func (o *order) merge(g *listing) (fresh int) {
 	o.gen++
 	g.age(o.aging) // it was set meanwhile
-	ready, due, drops := o.unknown(g.ready.items), o.unknown(g.due.items), o.unknown(g.drops.items)
-	o.ready.putSorted(ready)
-	o.due.putSorted(due)
-	o.drops.putSorted(drops)
+	due := o.mergeInto(&o.due, &g.due)
 	o.probe = append(o.probe, due...)
-	o.ready.more, o.due.more, o.drops.more = g.ready.more, g.due.more, g.drops.more
+	fresh = len(due) + len(o.mergeInto(&o.ready, &g.ready)) + len(o.mergeInto(&o.drops, &g.drops))
 	o.again.more = false
-	for _, l := range []*line{&o.ready, &o.due, &o.drops} {
-		o.trim(l)
-	}
 	if g.ready.more || g.due.more || g.drops.more {
-		return len(ready) + len(due) + len(drops)
+		return fresh
 	}
 	for _, it := range o.known {
 		if it.in == nil || it.in == &o.again || it.seen == o.gen {
@@ -110,12 +104,16 @@ func (o *order) merge(g *listing) (fresh int) {
 			o.forget(it)
 		}
 	}
-	return len(ready) + len(due) + len(drops)
+	return fresh
 }
 
-// unknown are those of a listing that were not known yet.
-func (o *order) unknown(listed []*item) []*item {
-	return slices.DeleteFunc(listed, func(it *item) bool {
+// mergeInto takes in what was listed for a line, and returns what was not known
+// yet.
+func (o *order) mergeInto(l *line, f *firsts) (fresh []*item) {
+	if l.more = f.more; f.more {
+		l.end = *f.items[len(f.items)-1]
+	}
+	fresh = slices.DeleteFunc(f.items, func(it *item) bool {
 		old := o.known[it.path]
 		if old != nil {
 			old.seen, old.gone = o.gen, 0
@@ -124,4 +122,8 @@ func (o *order) unknown(listed []*item) []*item {
 		o.know(it)
 		return false
 	})
+	l.putSorted(fresh)
+	l.cut(func(it *item) { delete(o.known, it.path) })
+	o.trim(l)
+	return fresh
 }

@@ -101,7 +101,8 @@ func makeItem(p string, n spool.Name, canonical bool, aging int64) item {
 	return it
 }
 
-// add takes a name in, unless it is known: then it returns nil.
+// add takes a name in, unless it is known or comes after more than are kept:
+// then it returns nil.
 func (o *order) add(p string, n spool.Name, canonical bool, now time.Time) *item {
 	if it := o.known[p]; it != nil {
 		return nil
@@ -109,7 +110,7 @@ func (o *order) add(p string, n spool.Name, canonical bool, now time.Time) *item
 	it := makeItem(p, n, canonical, o.aging)
 	o.know(&it)
 	o.place(&it, now)
-	return &it
+	return o.known[p]
 }
 
 func (o *order) know(it *item) {
@@ -134,18 +135,25 @@ func (o *order) place(it *item, now time.Time) {
 	it.hinted = false
 	switch {
 	case it.drop:
-		o.drops.put(it)
-		o.trim(&o.drops)
+		o.put(&o.drops, it)
 	case it.due <= now.UnixMicro():
-		o.ready.put(it)
-		o.trim(&o.ready)
+		o.put(&o.ready, it)
 	default:
-		o.due.put(it)
 		if !it.opened {
 			o.probe = append(o.probe, it)
 		}
-		o.trim(&o.due)
+		o.put(&o.due, it)
 	}
+}
+
+// put puts an item into a line, or leaves it to a later listing.
+func (o *order) put(l *line, it *item) {
+	if l.beyond(it) {
+		o.forget(it)
+		return
+	}
+	l.put(it)
+	o.trim(l)
 }
 
 // putOff lets an item be tried again at a time.
@@ -220,7 +228,7 @@ func (o *order) trim(l *line) {
 		delete(o.known, it.path)
 	}
 	l.set(items[:o.limit])
-	l.more = true
+	l.more, l.end = true, *items[o.limit-1]
 }
 
 // dry reports whether a line runs out while there is more on disk.
@@ -233,15 +241,20 @@ func (o *order) dry() bool {
 	return false
 }
 
-// setAging orders anew where the configuration has changed.
-func (o *order) setAging(aging time.Duration) {
-	if us := aging.Microseconds(); us != o.aging {
-		o.aging = us
-		for _, it := range o.known {
-			it.age(us)
-		}
-		o.ready.set(o.ready.sorted())
+// setAging orders anew where the configuration has changed, and reports
+// whether it has: other names may be the first ones on disk now.
+func (o *order) setAging(aging time.Duration) (changed bool) {
+	us := aging.Microseconds()
+	if us == o.aging {
+		return false
 	}
+	o.aging = us
+	for _, it := range o.known {
+		it.age(us)
+	}
+	o.ready.end.age(us)
+	o.ready.set(o.ready.sorted())
+	return true
 }
 
 // age gives an item the place in line that it has with this aging.

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -145,6 +146,64 @@ func TestOrderIsBounded(t *testing.T) {
 		}
 		if !o.dry() {
 			t.Errorf("%s: is not dry", name)
+		}
+	}
+}
+
+// Jobs that come while more wait than the order keeps do not overtake those
+// that only the disk knows, and none is left out.
+func TestOrderIsKeptWhereThereIsMore(t *testing.T) {
+	const limit = 8
+	now := noon.Add(time.Hour)
+	for seed := range uint64(20) {
+		rnd := rand.New(rand.NewPCG(seed, 0))
+		o := newOrder(limit, 0)
+		disk := make(map[string]*item)
+		came := 0
+		come := func(priority int, hint bool) {
+			n := spool.Name{Time: noon.Add(time.Duration(came) * time.Second), Priority: priority, ID: fmt.Sprintf("j%04d", came)}
+			came++
+			it := makeItem("pending/"+n.String(), n, true, 0)
+			disk[it.path] = &it
+			if hint {
+				o.add(it.path, n, true, now)
+			}
+		}
+		list := func() {
+			g := newListing(limit, now, 0)
+			for p, it := range disk {
+				n, _ := spool.ParseName(it.base)
+				g.add(p, n, true)
+			}
+			g.sort()
+			o.merge(g)
+		}
+		for range 100 {
+			come(5, false)
+		}
+		list()
+		for len(disk) > 0 {
+			if o.dry() {
+				list()
+			}
+			for came < 400 && rnd.IntN(3) > 0 {
+				come(5+rnd.IntN(2)*rnd.IntN(2), true)
+			}
+			if came < 400 && rnd.IntN(30) == 0 { // many at once, of which no event told
+				for range 20 {
+					come(9, false)
+				}
+				list()
+			}
+			it, want := o.next(), slices.MinFunc(slices.Collect(maps.Values(disk)), compareBy(sooner))
+			if it == nil || it.path != want.path {
+				t.Fatalf("seed %d: %v before %s", seed, it, want.path)
+			}
+			o.forget(it)
+			delete(disk, it.path)
+			if len(o.known) > 2*limit {
+				t.Fatalf("seed %d: %d are known", seed, len(o.known))
+			}
 		}
 	}
 }
