@@ -144,7 +144,9 @@ func (d *dispatcher) tell(f func()) {
 func (d *dispatcher) tick(ctx context.Context) {
 	if !d.now.Before(d.scanAt) {
 		d.lookAround(ctx)
-		d.wantAt(listNames, latest(d.now, d.listFrom))
+		if !d.chores[listNames].running {
+			d.wantAt(listNames, latest(d.now, d.listFrom))
+		}
 	}
 	if d.ring.due(d.now) {
 		d.joinRing(ctx)

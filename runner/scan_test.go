@@ -75,7 +75,7 @@ func TestListingsTakeAShare(t *testing.T) {
 	for _, c := range []struct {
 		takes    time.Duration // each of two states
 		listings int32         // in ten minutes and a quarter
-	}{{500 * time.Millisecond, 21}, {5 * time.Second, 3}} {
+	}{{500 * time.Millisecond, 21}, {5 * time.Second, 3}, {40 * time.Second, 1}} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSpool(t)
 			p, _, w := fake(t, s, Options{Handlers: handlers}, nil)
@@ -93,7 +93,7 @@ func TestListingsTakeAShare(t *testing.T) {
 			if q.scans.Load() == before {
 				t.Error("nothing is listed where something may have happened anywhere")
 			}
-			time.Sleep(time.Minute) // nothing is left at work
+			time.Sleep(2 * time.Minute) // nothing is left at work
 		})
 	}
 }
