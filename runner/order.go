@@ -227,6 +227,7 @@ func (o *order) trim(l *line) {
 		it.in = nil
 		delete(o.known, it.path)
 	}
+	clear(items[o.limit:])
 	l.set(items[:o.limit])
 	l.more, l.end = true, *items[o.limit-1]
 }
