@@ -208,13 +208,19 @@ func (d *dispatcher) recovered(rep spool.RecoverReport, err error) {
 	d.drain.changed()
 }
 
+// prune prunes unless another pool does. At its start a pool does not go by what
+// others have done; then its turns are a little shorter than the slow scan, so
+// that one that is alone prunes at each.
 func (d *dispatcher) prune() work {
+	turn := slowScan - time.Second
+	if !d.pruned {
+		turn = 0
+	}
 	return func(ctx context.Context) func() {
-		// A little less than its own interval, so that a pool that is alone
-		// prunes at each.
-		n, done, err := d.p.q.PruneShared(ctx, slowScan-time.Second)
+		n, done, err := d.p.q.PruneShared(ctx, turn)
 		return func() {
-			d.settled = d.settled || !done // by others; this pool asks again
+			d.pruned = d.pruned || done
+			d.settled = d.settled || !done // this pool asks again
 			d.warn("cannot remove old records", err)
 			if n > 0 {
 				d.log.Debug("pruned", "jobs", n)

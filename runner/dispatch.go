@@ -68,6 +68,7 @@ type dispatcher struct {
 	unsynced   bool // something was settled since the last sync
 	settled    bool // something was settled since the last pruning
 	prunedAt   time.Time
+	pruned     bool // once, by this pool
 	dryPause   time.Duration
 	lastErr    map[string]string
 }

@@ -102,13 +102,17 @@ func TestListingsTakeAShare(t *testing.T) {
 type busyQueue struct {
 	*spool.Spool
 	syncs, prunes atomic.Int32
+	others        atomic.Int32 // so often another pool is at it
+	waits         atomic.Int32 // how often this pool would leave it to others
 }
 
 func (q *busyQueue) SyncNow() error { q.syncs.Add(1); return nil }
 
-func (q *busyQueue) PruneShared(context.Context, time.Duration) (int, bool, error) {
-	q.prunes.Add(1)
-	return 0, true, nil
+func (q *busyQueue) PruneShared(_ context.Context, turn time.Duration) (int, bool, error) {
+	if q.prunes.Add(1); turn > 0 {
+		q.waits.Add(1)
+	}
+	return 0, q.others.Add(-1) < 0, nil
 }
 
 // Settled jobs are synced at sync_interval and old records pruned at the slow
@@ -126,6 +130,7 @@ func TestSyncAndPruneFollowActivity(t *testing.T) {
 				}
 				p, _, w := fake(t, s, Options{Handlers: handlers}, nil)
 				q := &busyQueue{Spool: s}
+				q.others.Store(2)
 				p.q = q
 				run(t, p)
 				for range 5 { // within one interval, then one more
@@ -142,6 +147,9 @@ func TestSyncAndPruneFollowActivity(t *testing.T) {
 					t.Errorf("%d syncs", n)
 				}
 				busy := q.prunes.Load()
+				if asked := busy - q.waits.Load(); asked != 3 {
+					t.Errorf("%d times without regard to others: want the first one that is done, after two in vain", asked)
+				}
 				if busy < 3 || busy > 8 {
 					t.Errorf("pruned %d times", busy)
 				}
