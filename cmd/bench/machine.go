@@ -14,11 +14,17 @@ import (
 // machine describes what the figures were taken on.
 func machine(dir string) []fact {
 	return []fact{
-		{"processor", fmt.Sprintf("%s, %d cores", firstMatch("/proc/cpuinfo", `model name\s*: (.*)`), runtime.NumCPU())},
+		{"processor", processor()},
 		{"memory", memory()},
 		{"system", said("uname", "-sr")},
 		{"file system", said("findmnt", "-n", "-o", "FSTYPE,OPTIONS", "-T", dir)},
 	}
+}
+
+// processor is the kind and how many cores; each section has it, since a report
+// may be of several machines.
+func processor() string {
+	return fmt.Sprintf("%s, %d cores", firstMatch("/proc/cpuinfo", `model name\s*: (.*)`), runtime.NumCPU())
 }
 
 // memory is how much the machine has.

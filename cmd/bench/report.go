@@ -122,10 +122,11 @@ type section struct {
 	r *report
 }
 
-func (s section) Began() time.Time { return s.r.began }
-func (s section) Command() string  { return s.r.command }
-func (s section) Version() string  { return strings.TrimPrefix(s.r.version, "queuectl ") }
-func (s section) Turns() int       { return s.turns() }
+func (s section) Began() time.Time  { return s.r.began }
+func (s section) Processor() string { return processor() }
+func (s section) Command() string   { return s.r.command }
+func (s section) Version() string   { return strings.TrimPrefix(s.r.version, "queuectl ") }
+func (s section) Turns() int        { return s.turns() }
 
 // What the template asks of a section.
 
