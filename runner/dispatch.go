@@ -351,7 +351,7 @@ func (d *dispatcher) end() error {
 	}
 	var left []string
 	for a := range d.running {
-		left = append(left, a.item.id)
+		left = append(left, a.item.id())
 	}
 	if len(left) > 0 {
 		slices.Sort(left)

@@ -137,8 +137,8 @@ func (d *dispatcher) noted(p string) {
 	d.drain.changed()
 	if it := d.order.known[p]; it != nil {
 		it.hinted = true
-		if it.drop && it.in == &d.order.again && !it.since.IsZero() {
-			it.pause = 0 // its writer is at work
+		if it.drop && it.in == &d.order.again && it.trial != nil && !it.trial.since.IsZero() {
+			it.trial.pause = 0 // its writer is at work
 			d.unfinished(it)
 		}
 		return
@@ -178,7 +178,7 @@ func (d *dispatcher) request(name string) {
 	if id, ok := strings.CutSuffix(name, ".cancel"); ok {
 		ours := false
 		for a := range d.running {
-			if a.item.id == id {
+			if a.item.id() == id {
 				ours = true
 				a.look()
 			}

@@ -28,12 +28,12 @@ func (r *rest) Len() int           { return len(r.items) }
 func (r *rest) Less(i, j int) bool { return r.less(r.items[i], r.items[j]) }
 func (r *rest) Swap(i, j int) {
 	r.items[i], r.items[j] = r.items[j], r.items[i]
-	r.items[i].pos, r.items[j].pos = i, j
+	r.items[i].pos, r.items[j].pos = int32(i), int32(j)
 }
 
 func (r *rest) Push(x any) {
 	it := x.(*item)
-	it.pos = len(r.items)
+	it.pos = int32(len(r.items))
 	r.items = append(r.items, it)
 }
 
@@ -63,13 +63,13 @@ func (l *line) set(items []*item) {
 func (l *line) setRun(items []*item) {
 	l.run, l.from, l.live = items, 0, len(items)
 	for i, it := range items {
-		it.in, it.pos = l, inRun(i)
+		it.in, it.pos = l, inRun(int32(i))
 	}
 }
 
 // inRun is the position of an item in the slice: those in the heap are not
 // negative. It is its own inverse.
-func inRun(i int) int { return ^i }
+func inRun(i int32) int32 { return ^i }
 
 // putSorted takes in items that are in order.
 func (l *line) putSorted(items []*item) {
@@ -98,7 +98,7 @@ func (l *line) cut(removed func(*item)) {
 	l.setRun(slices.DeleteFunc(l.run[l.from:], past))
 	l.rest.items = slices.DeleteFunc(l.rest.items, past)
 	for i, it := range l.rest.items {
-		it.pos = i
+		it.pos = int32(i)
 	}
 	heap.Init(&l.rest)
 }
@@ -169,7 +169,7 @@ func (it *item) takeOut() {
 		l.run[inRun(it.pos)] = nil
 		l.live--
 	default:
-		heap.Remove(&l.rest, it.pos)
+		heap.Remove(&l.rest, int(it.pos))
 	}
 	it.in = nil
 }

@@ -88,7 +88,10 @@ func (f *firsts) sort() {
 // being moved.
 func (o *order) merge(g *listing) (fresh int) {
 	o.gen++
-	g.age(o.aging) // it was set meanwhile
+	g.age(o.aging)         // it was set meanwhile
+	if len(o.known) == 0 { // as many at once as they grow to
+		o.known = make(map[string]*item, len(g.due.items)+len(g.ready.items)+len(g.drops.items))
+	}
 	due := o.mergeInto(&o.due, &g.due)
 	o.probe = append(o.probe, due...)
 	fresh = len(due) + len(o.mergeInto(&o.ready, &g.ready)) + len(o.mergeInto(&o.drops, &g.drops))

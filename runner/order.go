@@ -1,38 +1,70 @@
 package runner
 
 import (
-	"path"
+	"strings"
 	"time"
 
 	"queuectl/spool"
 )
 
-// maxOrder is how many names of each kind the dispatcher keeps, at about 300
+// maxOrder is how many names of each kind the dispatcher keeps, at about 250
 // bytes each. Of more it keeps the first ones, and lists again when they run
 // out.
 const maxOrder = 100_000
 
-// An item is one name in pending/ or failed/.
+// An item is one name in pending/ or failed/. There may be many, so it is small.
 type item struct {
 	path string
-	base string // its last element, by which names of one key are ordered
-	id   string // "" of a drop
-	due  int64  // µs since 1970
-	key  int64  // the place in line: the lower, the sooner
+	due  int64 // µs since 1970
+	key  int64 // the place in line: the lower, the sooner
+
+	in    *line  // nil while an attempt has it
+	pos   int32  // there
+	seen  uint32 // the last listing that had it
+	trial *trial // nil of most
+
+	baseAt uint16 // where base begins in path
+	idAt   uint16 // where id does; 0 of a drop
+	gone   uint8  // how many listings have not had it since it was seen
 
 	drop   bool // to be adopted first
 	opened bool // its due time lies ahead, and its file says the same
 	hinted bool // something happened to the name while an attempt had it
+}
 
+// base is the last element of the path, by which names of one key are ordered.
+func (it *item) base() string { return it.path[it.baseAt:] }
+
+// id is the job's id, "" of a drop.
+func (it *item) id() string {
+	if it.idAt == 0 {
+		return ""
+	}
+	return it.path[it.idAt : len(it.path)-len(".json")]
+}
+
+// A trial is what is known of an item that was tried in vain.
+type trial struct {
 	again time.Time     // when it is tried again
 	pause time.Duration // how long it was put off last
 	since time.Time     // since when it is unfinished
 	held  time.Time     // since when its lock is held
-	seen  uint64        // the last listing that had it
-	gone  int           // how many listings have not had it since
+}
 
-	in  *line // nil while an attempt has it
-	pos int   // there
+// tried is the item's trial.
+func (it *item) tried() *trial {
+	if it.trial == nil {
+		it.trial = new(trial)
+	}
+	return it.trial
+}
+
+// setPath names an item, and has it be that of a job where there is an id.
+func (it *item) setPath(p, id string) {
+	it.path, it.baseAt, it.idAt = p, uint16(strings.LastIndexByte(p, '/')+1), 0
+	if id != "" {
+		it.idAt = uint16(len(p) - len(".json") - len(id))
+	}
 }
 
 // scatter is among how many jobs pools choose that are after the same ones.
@@ -49,14 +81,14 @@ type order struct {
 	again line             // tried in vain, the next to try first
 	drops line             // to be adopted
 	probe []*item          // of due: those whose files were not asked yet
-	gen   uint64           // counts listings
+	gen   uint32           // counts listings
 }
 
 func newOrder(limit int, aging time.Duration) *order {
 	return &order{
 		limit: limit, aging: aging.Microseconds(), known: make(map[string]*item),
 		ready: newLine(sooner), due: newLine(dueSooner), drops: newLine(byBase),
-		again: newLine(func(a, b *item) bool { return a.again.Before(b.again) }),
+		again: newLine(func(a, b *item) bool { return a.trial.again.Before(b.trial.again) }),
 	}
 }
 
@@ -64,17 +96,17 @@ func sooner(a, b *item) bool {
 	if a.key != b.key {
 		return a.key < b.key
 	}
-	return a.base < b.base
+	return a.base() < b.base()
 }
 
 func dueSooner(a, b *item) bool {
 	if a.due != b.due {
 		return a.due < b.due
 	}
-	return a.base < b.base
+	return a.base() < b.base()
 }
 
-func byBase(a, b *item) bool { return a.base < b.base }
+func byBase(a, b *item) bool { return a.base() < b.base() }
 
 // keyOf is a job's place in line. With strict priorities it is the priority
 // alone, and names decide between equals: they begin with the due time.
@@ -92,12 +124,14 @@ func keyOf(due int64, priority int, aging int64) int64 {
 
 // makeItem makes an item of a name.
 func makeItem(p string, n spool.Name, canonical bool, aging int64) item {
-	it := item{path: p, base: path.Base(p), drop: !canonical}
-	if canonical {
-		end := len(it.base) - len(".json")
-		it.id, it.due = it.base[end-len(n.ID):end], n.Time.UnixMicro()
-		it.key = keyOf(it.due, n.Priority, aging)
+	if !canonical {
+		it := item{drop: true}
+		it.setPath(p, "")
+		return it
 	}
+	due := n.Time.UnixMicro()
+	it := item{due: due, key: keyOf(due, n.Priority, aging)}
+	it.setPath(p, n.ID)
 	return it
 }
 
@@ -124,7 +158,8 @@ func (o *order) anew(it *item, p string) *item {
 	if old := o.known[p]; old != nil {
 		o.forget(old) // a hint came first
 	}
-	it.path, it.base, it.held = p, path.Base(p), time.Time{}
+	it.setPath(p, it.id())
+	it.trial = nil
 	o.known[p] = it
 	return it
 }
@@ -160,7 +195,7 @@ func (o *order) put(l *line, it *item) {
 func (o *order) putOff(it *item, at time.Time) {
 	it.takeOut()
 	it.hinted = false
-	it.again = at
+	it.tried().again = at
 	o.again.put(it)
 	o.trim(&o.again)
 }
@@ -178,7 +213,7 @@ func (o *order) promote(now time.Time) {
 	for it := o.due.head(); it != nil && it.due <= now.UnixMicro(); it = o.due.head() {
 		o.place(it, now)
 	}
-	for it := o.again.head(); it != nil && !it.again.After(now); it = o.again.head() {
+	for it := o.again.head(); it != nil && !it.trial.again.After(now); it = o.again.head() {
 		o.place(it, now)
 	}
 }
@@ -260,7 +295,7 @@ func (o *order) setAging(aging time.Duration) (changed bool) {
 
 // age gives an item the place in line that it has with this aging.
 func (it *item) age(aging int64) {
-	if n, ok := spool.ParseName(it.base); ok {
+	if n, ok := spool.ParseName(it.base()); ok {
 		it.key = keyOf(it.due, n.Priority, aging)
 	}
 }
@@ -272,7 +307,7 @@ func (o *order) wake() time.Time {
 		at = time.UnixMicro(it.due)
 	}
 	if it := o.again.head(); it != nil {
-		at = earliest(at, it.again)
+		at = earliest(at, it.trial.again)
 	}
 	return at
 }

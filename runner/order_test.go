@@ -24,7 +24,7 @@ func (o *order) addJob(id string, priority int, due time.Duration, now time.Time
 func (o *order) all() string {
 	var ids []string
 	for it := o.next(); it != nil; it = o.next() {
-		ids = append(ids, it.id)
+		ids = append(ids, it.id())
 	}
 	return strings.Join(ids, " ")
 }
@@ -71,11 +71,11 @@ func TestOrderOfWhatIsNotDue(t *testing.T) {
 	o := newOrder(100, 0)
 	o.addJob("soon", 9, time.Minute, noon)
 	o.addJob("now", 0, 0, noon)
-	if got := o.next(); got.id != "now" {
-		t.Fatal(got.id)
+	if got := o.next(); got.id() != "now" {
+		t.Fatal(got.id())
 	}
 	it := o.next()
-	if it == nil || it.id != "soon" {
+	if it == nil || it.id() != "soon" {
 		t.Fatalf("%v", it)
 	}
 	it.opened = true
@@ -172,7 +172,7 @@ func TestOrderIsKeptWhereThereIsMore(t *testing.T) {
 		list := func() {
 			g := newListing(limit, now, 0)
 			for p, it := range disk {
-				n, _ := spool.ParseName(it.base)
+				n, _ := spool.ParseName(it.base())
 				g.add(p, n, true)
 			}
 			g.sort()
@@ -266,7 +266,7 @@ func TestScatteredKeepsPriorities(t *testing.T) {
 	}
 	for i := range 20 {
 		it := o.scattered(rand.Float64)
-		if n, _ := spool.ParseName(it.base); (n.Priority == 9) != (i < 10) {
+		if n, _ := spool.ParseName(it.base()); (n.Priority == 9) != (i < 10) {
 			t.Fatalf("priority %d at place %d", n.Priority, i)
 		}
 	}

@@ -33,8 +33,8 @@ type problem struct {
 type problems map[string]*problem
 
 func keyOfItem(it *item) string {
-	if it.id != "" {
-		return it.id
+	if id := it.id(); id != "" {
+		return id
 	}
 	return it.path
 }

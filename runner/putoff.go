@@ -73,13 +73,14 @@ const heldLong = time.Second
 
 // held puts off an item whose lock somebody holds.
 func (d *dispatcher) held(it *item) {
-	it.pause = min(max(2*it.pause, heldMin), heldMax)
-	d.order.putOff(it, d.now.Add(it.pause))
+	t := it.tried()
+	t.pause = min(max(2*t.pause, heldMin), heldMax)
+	d.order.putOff(it, d.now.Add(t.pause))
 	pr := d.problems[keyOfItem(it)]
 	switch {
-	case it.held.IsZero():
-		it.held = d.now
-	case d.now.Sub(it.held) < heldLong:
+	case t.held.IsZero():
+		t.held = d.now
+	case d.now.Sub(t.held) < heldLong:
 	case pr != nil:
 		pr.until = d.now // it is still so
 	default:
@@ -115,15 +116,16 @@ func (d *dispatcher) findHolder(it *item) {
 
 // unfinished puts off a drop that is not whole yet.
 func (d *dispatcher) unfinished(it *item) {
-	if it.since.IsZero() {
-		it.since, it.pause = d.now, 0
+	t := it.tried()
+	if t.since.IsZero() {
+		t.since, t.pause = d.now, 0
 	}
 	longest := wholeSoon
-	if d.now.Sub(it.since) > slowWriter {
+	if d.now.Sub(t.since) > slowWriter {
 		longest = wholeMax
 	}
-	it.pause = min(max(2*it.pause, wholeMin), longest)
-	d.order.putOff(it, d.now.Add(it.pause))
+	t.pause = min(max(2*t.pause, wholeMin), longest)
+	d.order.putOff(it, d.now.Add(t.pause))
 }
 
 // tryFailed puts an item where it belongs after a claim or an adoption that
@@ -152,7 +154,7 @@ func (d *dispatcher) tryFailed(it *item, err error) {
 	case isUnfinished:
 		d.unfinished(it)
 	case isRefused:
-		d.log.Warn("refused", "name", it.base, "reason", refusal(err))
+		d.log.Warn("refused", "name", it.base(), "reason", refusal(err))
 		d.order.forget(it)
 		d.noProblem(it)
 	case isUnable:

@@ -89,10 +89,10 @@ func waits(p string) bool {
 // the pool's end came first.
 func (d *dispatcher) settleFailed(it *item, err error) {
 	if errors.Is(err, spool.ErrGone) {
-		d.log.Info("was moved by hand while it ran", "id", it.id)
+		d.log.Info("was moved by hand while it ran", "id", it.id())
 		return
 	}
-	d.log.Error("cannot settle", "id", it.id, "error", err)
+	d.log.Error("cannot settle", "id", it.id(), "error", err)
 }
 
 // adopt makes a job of a drop, beside the dispatcher and the slots.
@@ -115,7 +115,7 @@ func (d *dispatcher) adopted(it *item, to string, err error) {
 	d.unblock()
 	d.order.forget(it)
 	d.noProblem(it)
-	d.log.Info("adopted", "name", it.base, "path", to)
+	d.log.Info("adopted", "name", it.base(), "path", to)
 	d.addPath(to)
 }
 
@@ -162,7 +162,7 @@ func (a *attempt) run(ctx context.Context) report {
 // claimed says that this job has no problem any more: where the pool cannot
 // run it, the attempt says so later.
 func (d *dispatcher) claimed(it *item) {
-	if pr := d.problems[it.id]; pr != nil && pr.pause < passOverMin {
+	if pr := d.problems[it.id()]; pr != nil && pr.pause < passOverMin {
 		d.noProblem(it)
 	}
 }

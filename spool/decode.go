@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 
@@ -99,9 +100,20 @@ func tooLong(n int, max int64) error {
 	return &InvalidError{Reason: fmt.Sprintf("is %d bytes long, the limit is %d (config max_job_size)", n, max)}
 }
 
+// decoders are kept, because a new one allocates what a job's members need.
+var (
+	decoders = sync.Pool{New: func() any { return jsontext.NewDecoder(nothing) }}
+	nothing  = bytes.NewReader(nil)
+)
+
 // object reads the one object that the file has to be.
 func (d *decoded) object() error {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(d.data))
+	dec := decoders.Get().(*jsontext.Decoder)
+	dec.Reset(bytes.NewBuffer(d.data))
+	defer func() {
+		dec.Reset(nothing) // or it keeps the data
+		decoders.Put(dec)
+	}()
 	if kind := dec.PeekKind(); kind != '{' && kind != 0 {
 		return &InvalidError{Reason: "is not a JSON object"}
 	}
@@ -400,6 +412,7 @@ func (d *decoded) consistent() error {
 // readHistory reads the history, which must be one that queuectl wrote.
 func (d *decoded) readHistory(v jsontext.Value) error {
 	notOurs := &InvalidError{Member: "history", Reason: "is not one that queuectl wrote"}
+	d.history = make([]Entry, 0, min(bytes.Count(v, []byte("\n")), keepLines)) // with room for one more
 	if v.Kind() != '[' || json.Unmarshal(v, &d.history) != nil || len(d.history) == 0 {
 		return notOurs
 	}

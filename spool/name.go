@@ -36,7 +36,7 @@ type Name struct {
 
 // String is the file's name.
 func (n Name) String() string {
-	b := make([]byte, 0, timeLen+3+len(n.ID)+1+len(n.Pool)+21+5)
+	b := make([]byte, 0, 128) // on the stack; longer names are rare
 	b = appendTime(b, n.Time)
 	b = append(b, '-', byte('0'+n.Priority), '-')
 	b = append(b, n.ID...)

@@ -68,10 +68,10 @@ func subDir(st State, n int) string {
 }
 
 // overflowDir reports whether a name in a state directory is one of its
-// sub-directories' names.
+// sub-directories' names. It is asked of every name that is listed, and
+// allocates nothing.
 func overflowDir(name string) bool {
-	n, err := strconv.Atoi(name)
-	return err == nil && n > 0 && strconv.Itoa(n) == name
+	return name != "" && name[0] != '0' && len(name) < 10 && strings.Trim(name, "0123456789") == ""
 }
 
 // stateOf is the state of a path such as "pending/NAME" or "pending/1/NAME".

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 
 	"queuectl/spool/internal/fsys"
 )
@@ -17,6 +16,9 @@ const (
 	maxHistory = 256 << 10
 	keepLines  = 100
 )
+
+// roomForLines is room in memory for what an attempt adds to a file.
+const roomForLines = 512
 
 // maxFile is the most that is read of a job's file: what the user wrote, at
 // the highest limit that can be configured (a job stays one when the limit is
@@ -188,7 +190,7 @@ func (r *record) read() error {
 		return &InvalidError{Reason: fmt.Sprintf("is %d bytes long", info.Size)}
 	}
 	// What somebody appends meanwhile, verify finds.
-	data := make([]byte, info.Size)
+	data := make([]byte, info.Size, info.Size+roomForLines)
 	n, err := r.rw.ReadAt(data, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
@@ -282,7 +284,7 @@ func (r *record) write(b []byte, n int, known func()) error {
 		}
 		return err
 	}
-	r.data = append(slices.Clip(r.data[:at]), b...)
+	r.data = append(r.data[:at], b...)
 	known()
 	return nil
 }

@@ -313,3 +313,18 @@ func TestFirsts(t *testing.T) {
 		}
 	}
 }
+
+// A sub-directory's name is a number as it is made, and nothing else: whatever
+// other digits somebody uses for a directory, jobs are not looked for there.
+func TestOverflowDir(t *testing.T) {
+	for _, name := range []string{"1", "9", "10", "123456789"} {
+		if !overflowDir(name) {
+			t.Errorf("%q is not taken for one", name)
+		}
+	}
+	for _, name := range []string{"", "0", "01", "+1", "-1", "1 ", "1.json", "a", "1_000", "1234567890", "٣"} {
+		if overflowDir(name) {
+			t.Errorf("%q is taken for one", name)
+		}
+	}
+}
