@@ -88,8 +88,9 @@ func (f *firsts) sort() {
 // being moved.
 func (o *order) merge(g *listing) (fresh int) {
 	o.gen++
-	g.age(o.aging)         // it was set meanwhile
-	if len(o.known) == 0 { // as many at once as they grow to
+	g.age(o.aging) // it was set meanwhile
+	if len(o.known) == 0 {
+		// As large at once as it grows to.
 		o.known = make(map[string]*item, len(g.due.items)+len(g.ready.items)+len(g.drops.items))
 	}
 	due := o.mergeInto(&o.due, &g.due)

@@ -7,10 +7,10 @@ import (
 	"queuectl/spool"
 )
 
-// maxOrder is how many names of each kind the dispatcher keeps, at about 250
+// maxOrder is how many names of each kind the dispatcher keeps, at about 200
 // bytes each. Of more it keeps the first ones, and lists again when they run
 // out.
-const maxOrder = 100_000
+const maxOrder = 200_000
 
 // An item is one name in pending/ or failed/. There may be many, so it is small.
 type item struct {
