@@ -106,6 +106,7 @@ func (r *nameRound) run(outer string, mkfs []string, options string, size int64,
 			return r.make(e, at, fmt.Sprintf("%d-%d", who, n))
 		})
 	}
+	e.awaitFirst()
 	cuts := make([]snapshot, n)
 	for i := range cuts {
 		time.Sleep(time.Duration(5+rand.IntN(50)) * time.Millisecond)
