@@ -137,7 +137,7 @@ func (d *dispatcher) noted(p string) {
 	d.drain.changed()
 	if it := d.order.known[p]; it != nil {
 		it.hinted = true
-		if it.drop && it.in == &d.order.again && it.trial != nil && !it.trial.since.IsZero() {
+		if it.drop && it.in == &d.order.again && !it.trial.since.IsZero() {
 			it.trial.pause = 0 // its writer is at work
 			d.unfinished(it)
 		}

@@ -7,12 +7,12 @@ import (
 	"queuectl/spool"
 )
 
-// maxOrder is how many names of each kind the dispatcher keeps, at about 200
-// bytes each. Of more it keeps the first ones, and lists again when they run
-// out.
+// maxOrder is how many names of each kind the dispatcher keeps: an item and a
+// path each. Of more it keeps the first ones, and lists again when they run out.
 const maxOrder = 200_000
 
-// An item is one name in pending/ or failed/. There may be many, so it is small.
+// An item is one name in pending/ or failed/. There may be many, so it is small
+// (64 bytes).
 type item struct {
 	path string
 	due  int64 // µs since 1970
@@ -21,7 +21,7 @@ type item struct {
 	in    *line  // nil while an attempt has it
 	pos   int32  // there
 	seen  uint32 // the last listing that had it
-	trial *trial // nil of most
+	trial *trial // nil of one that was never put off
 
 	baseAt uint16 // where base begins in path
 	idAt   uint16 // where id does; 0 of a drop
@@ -51,8 +51,8 @@ type trial struct {
 	held  time.Time     // since when its lock is held
 }
 
-// tried is the item's trial.
-func (it *item) tried() *trial {
+// trialOrNew is the item's trial, which it has from now on.
+func (it *item) trialOrNew() *trial {
 	if it.trial == nil {
 		it.trial = new(trial)
 	}
@@ -195,7 +195,7 @@ func (o *order) put(l *line, it *item) {
 func (o *order) putOff(it *item, at time.Time) {
 	it.takeOut()
 	it.hinted = false
-	it.tried().again = at
+	it.trialOrNew().again = at
 	o.again.put(it)
 	o.trim(&o.again)
 }

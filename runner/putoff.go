@@ -73,7 +73,7 @@ const heldLong = time.Second
 
 // held puts off an item whose lock somebody holds.
 func (d *dispatcher) held(it *item) {
-	t := it.tried()
+	t := it.trialOrNew()
 	t.pause = min(max(2*t.pause, heldMin), heldMax)
 	d.order.putOff(it, d.now.Add(t.pause))
 	pr := d.problems[keyOfItem(it)]
@@ -116,7 +116,7 @@ func (d *dispatcher) findHolder(it *item) {
 
 // unfinished puts off a drop that is not whole yet.
 func (d *dispatcher) unfinished(it *item) {
-	t := it.tried()
+	t := it.trialOrNew()
 	if t.since.IsZero() {
 		t.since, t.pause = d.now, 0
 	}

@@ -114,7 +114,6 @@ func cutRound(t *testing.T, outer string, mkfs []string, options string, size in
 	pools := []*pool{b.start("--count", "2"), b.start("--count", "2")}
 	e := &ackers{bench: b, s: s, acked: make(map[string]string), done: make(chan struct{})}
 	e.start()
-	e.awaitFirst()
 	var cuts []snapshot
 	for i := range n {
 		time.Sleep(time.Duration(20+rand.IntN(150)) * time.Millisecond)
@@ -292,8 +291,11 @@ func (e *ackers) loop(enqueue func(n int) error) {
 // awaitFirst returns when something is acknowledged: a disk that has other
 // things to do takes its time.
 func (e *ackers) awaitFirst() {
-	for len(e.known()) == 0 && !e.Failed() {
-		time.Sleep(time.Millisecond)
+	e.Helper()
+	for end := time.Now().Add(patience); len(e.known()) == 0 && !e.Failed(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			e.Fatalf("nothing is acknowledged within %s", patience)
+		}
 	}
 }
 
