@@ -293,9 +293,7 @@ func (s *Spool) acknowledge(r *record) error {
 		return nil
 	}
 	if s.fs.SyncsNames() {
-		// Not in a group: the journal makes one commit of syncs that come
-		// together, and one of the whole file system takes longer.
-		return r.rw.Sync()
+		return s.group.sync(r.rw)
 	}
 	return s.group.sync(r.rw, path.Dir(r.path))
 }

@@ -657,6 +657,10 @@ func (f *faultFS) SyncDir(p string) error {
 	return errOr(f.hit("syncdir", p), func() error { return f.FS.SyncDir(p) })
 }
 
+func (f *faultFS) SyncAll(files []fsys.File, dirs []string) error {
+	return fsys.SyncEach(f, files, dirs)
+}
+
 func (f *faultFS) SyncFS() error {
 	return errOr(f.hit("syncfs", ""), f.FS.SyncFS)
 }

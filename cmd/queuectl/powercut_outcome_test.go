@@ -112,7 +112,7 @@ func outcomeRound(t *testing.T, outer string, mkfs []string, options string, siz
 	at := mounted(t, dir, size, mkfs, options)
 	b := &bench{T: t, dir: t.TempDir(), spool: filepath.Join(at, "spool")}
 	s := outcomeSpool(t, b.spool, keys)
-	p := b.start("--count", "2")
+	p := b.start("--count", "8") // which share their syncs
 	e := &ackers{bench: b, s: s, acked: make(map[string]string), done: make(chan struct{})}
 	e.loop(func(n int) error {
 		j := fmt.Sprintf(`{"id":"job-%d","command":"echo $QUEUECTL_JOB_ID >>\"$D/effects\""}`, n)

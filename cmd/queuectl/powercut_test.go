@@ -240,14 +240,16 @@ func (e *ackers) start() {
 	text := func(who string, n int) string {
 		return fmt.Sprintf(`{"id":"%s-%d","command":"true","x":"%s"}`, who, n, strings.Repeat("x", 10+n%300))
 	}
-	e.loop(func(n int) error { // by the library, one by one
-		j := text("single", n)
-		_, err := e.s.EnqueueJSON(context.Background(), []byte(j))
-		if err == nil {
-			e.ack(j)
-		}
-		return err
-	})
+	for who := range 8 { // by the library, one by one, which share their syncs
+		e.loop(func(n int) error {
+			j := text(fmt.Sprint("single-", who), n)
+			_, err := e.s.EnqueueJSON(context.Background(), []byte(j))
+			if err == nil {
+				e.ack(j)
+			}
+			return err
+		})
+	}
 	e.loop(func(n int) error { // and many at once
 		var jobs [][]byte
 		var texts []string

@@ -63,6 +63,9 @@ type FS interface {
 	List(path string, fn func(name string) bool) error
 	// SyncDir makes the names in a directory durable.
 	SyncDir(path string) error
+	// SyncAll is Sync of each of the files and SyncDir of each directory, which
+	// it makes durable together where it can.
+	SyncAll(files []File, dirs []string) error
 	// SyncFS makes everything durable that was done in the file system.
 	SyncFS() error
 	// Lock opens the plain file at path, which must exist, to be locked by its
@@ -158,4 +161,19 @@ type Space struct {
 	FreeBytes, TotalBytes uint64
 	FreeFiles, TotalFiles uint64 // both 0 where the file system has no such limit
 	ReadOnly              bool
+}
+
+// SyncEach is SyncAll of an FS that syncs one after the other.
+func SyncEach(f FS, files []File, dirs []string) error {
+	for _, file := range files {
+		if err := file.Sync(); err != nil {
+			return err
+		}
+	}
+	for _, d := range dirs {
+		if err := f.SyncDir(d); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -26,7 +26,8 @@ type OS struct {
 	root int
 	self Info // of root
 
-	syncsNames func() bool // asks once
+	syncsNames    func() bool // asks once
+	syncsTogether func() bool // asks once
 
 	mu    sync.RWMutex
 	dirs  map[string]int      // top-level directory -> handle
@@ -49,8 +50,10 @@ func Open(dir string) (*OS, error) {
 		return nil, &os.PathError{Op: "stat", Path: dir, Err: err}
 	}
 	return &OS{
-		dir: dir, root: fd, self: info(&st), syncsNames: sync.OnceValue(func() bool { return syncsNames(fd) }),
-		dirs: make(map[string]int), below: make(map[string]struct{}),
+		dir: dir, root: fd, self: info(&st),
+		syncsNames:    sync.OnceValue(func() bool { return syncsNames(fd) }),
+		syncsTogether: sync.OnceValue(func() bool { return syncsTogether(fd) }),
+		dirs:          make(map[string]int), below: make(map[string]struct{}),
 	}, nil
 }
 
@@ -388,6 +391,21 @@ func (o *OS) SyncDir(path string) error {
 		return &os.PathError{Op: "sync", Path: o.abs(path), Err: err}
 	}
 	return nil
+}
+
+// manyFiles is from how many files on one sync of the whole file system costs
+// less than one sync for each.
+const manyFiles = 4
+
+// SyncAll makes many files durable by one commit, where it knows how.
+func (o *OS) SyncAll(files []File, dirs []string) error {
+	switch {
+	case len(files) > 1 && o.syncsTogether():
+		return o.syncTogether(files, dirs)
+	case len(files) >= manyFiles:
+		return o.SyncFS()
+	}
+	return SyncEach(o, files, dirs)
 }
 
 // SyncFS makes the whole file system durable.

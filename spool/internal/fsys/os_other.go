@@ -44,6 +44,10 @@ func (o *OS) HasACL(string) bool { return false }
 
 func syncsNames(int) bool { return false }
 
+func syncsTogether(int) bool { return false }
+
+func (o *OS) syncTogether(files []File, dirs []string) error { return SyncEach(o, files, dirs) }
+
 // Network cannot be told apart here; the slow scan finds what no event tells.
 func (o *OS) Network() bool { return false }
 

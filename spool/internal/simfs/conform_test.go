@@ -478,6 +478,11 @@ var scripts = []struct {
 		s.put("a", "")
 		s.syncdir("a")
 		s.note(s.fs.SyncFS(), "sync")
+		var files []fsys.File
+		for i := range 5 {
+			s.note(s.fs.SyncAll(files, []string{"d"}), "sync %d files", i)
+			files = append(files, s.open(fmt.Sprint("d/", i), newRW))
+		}
 	}},
 	{"lock across descriptions", func(s *script) {
 		s.put("a", "")

@@ -99,6 +99,11 @@ func (p *Process) SyncDir(path string) error {
 	return pathError("sync", path, err)
 }
 
+// SyncAll makes one after the other durable.
+func (p *Process) SyncAll(files []fsys.File, dirs []string) error {
+	return fsys.SyncEach(p, files, dirs)
+}
+
 // SyncFS makes everything durable.
 func (p *Process) SyncFS() error {
 	err := p.step("syncfs", ".", "", func() error {

@@ -1,0 +1,96 @@
+package fsys
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+)
+
+// must ends the test with an error.
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// One sync is enough where it was shown to be, for a file with its names and
+// for many files: an ext4 without a journal and an ext2 look like an ext4, and
+// are none of those.
+func TestOneSync(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("only root may mount a file system")
+	}
+	for _, c := range []struct {
+		name            string
+		mkfs            []string
+		size            int64
+		names, together bool
+	}{
+		{"ext4", []string{"mkfs.ext4", "-q", "-F"}, 16 << 20, true, true},
+		{"ext4 without a journal", []string{"mkfs.ext4", "-q", "-F", "-O", "^has_journal"}, 16 << 20, false, false},
+		{"ext2", []string{"mkfs.ext2", "-q", "-F"}, 16 << 20, false, false},
+		{"xfs", []string{"mkfs.xfs", "-q", "-f"}, 320 << 20, true, true},
+		{"btrfs", []string{"mkfs.btrfs", "-q", "-f"}, 160 << 20, true, false},
+		{"tmpfs", nil, 0, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir := t.TempDir()
+			at := filepath.Join(dir, "mnt")
+			must(t, os.Mkdir(at, 0o700))
+			args := []string{"-t", "tmpfs", "none", at}
+			if c.mkfs != nil {
+				if _, err := exec.LookPath(c.mkfs[0]); err != nil {
+					t.Skip(err)
+				}
+				image := filepath.Join(dir, "image")
+				must(t, os.WriteFile(image, nil, 0o600))
+				must(t, os.Truncate(image, c.size))
+				if out, err := exec.Command(c.mkfs[0], append(c.mkfs[1:len(c.mkfs):len(c.mkfs)], image)...).CombinedOutput(); err != nil {
+					t.Fatalf("%q: %v\n%s", c.mkfs, err, out)
+				}
+				args = []string{"-o", "loop", image, at}
+			}
+			if out, err := exec.Command("mount", args...).CombinedOutput(); err != nil {
+				t.Skipf("cannot be mounted here: %v: %s", err, out)
+			}
+			t.Cleanup(func() {
+				if out, err := exec.Command("umount", at).CombinedOutput(); err != nil {
+					t.Errorf("umount: %v: %s", err, out)
+				}
+			})
+			f, err := Open(at)
+			must(t, err)
+			if got := f.SyncsNames(); got != c.names {
+				t.Errorf("one sync is enough for a file and its names: %v, want %v", got, c.names)
+			}
+			if got := f.syncsTogether(); got != c.together {
+				t.Errorf("one sync is enough for many files: %v, want %v", got, c.together)
+			}
+			var files []File
+			for i := range 2 * manyFiles {
+				file, err := f.Open(strconv.Itoa(i), os.O_RDWR|os.O_CREATE|os.O_EXCL)
+				must(t, err)
+				defer file.Close()
+				_, err = file.WriteAt([]byte("text"), 0)
+				must(t, err)
+				files = append(files, file)
+				must(t, f.SyncAll(files, []string{"."}))
+			}
+			must(t, f.Close())
+		})
+	}
+}
+
+func TestKernelVersion(t *testing.T) {
+	for release, want := range map[string]bool{
+		"5.2.0": true, "5.10.0-30-amd64": true, "6.1": true, "10.0": true,
+		"5.1.21": false, "4.19.0-27-amd64": false, "": false, "five": false,
+	} {
+		if got := atLeast(release, 5, 2); got != want {
+			t.Errorf("%q is 5.2 or later: %v, want %v", release, got, want)
+		}
+	}
+}
