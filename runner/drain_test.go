@@ -84,6 +84,9 @@ func TestDrainLooksTwice(t *testing.T) {
 	if l, err := newDispatcher(p).look(nil); err != nil || !l.waiting {
 		t.Errorf("it saw %+v, %v", l, err)
 	}
+	if err := p.m.Leave(); err != nil { // it has its lock until here, too
+		t.Error(err)
+	}
 }
 
 // Another pool's running job is waited for: its retry may need this one.
