@@ -108,10 +108,10 @@ func syncsTogether(fd int) bool {
 // syncTogether has the contents of all files written, so that the journal has
 // their blocks and sizes; names it has as soon as they are made. Then it changes
 // one file once more, and waits until that change is committed, which commits
-// all that came before: one commit for all, and nothing of what others write in
-// the file system. (Of 32 files, syncfs(2) takes twice as long, and fsync(2) of
-// each ten times.) Power cuts have shown that it holds, and that it does not
-// without that last change (TestPowerCut).
+// all that came before: one commit for all, without writing all that others have
+// left unwritten. (Of 32 files, syncfs(2) takes twice as long, and fsync(2) of
+// each ten times.) Power cuts have shown that it holds (TestPowerCut), and that
+// it does not without the write, or without that last change (TestOneSync).
 func (o *OS) syncTogether(files []File, dirs []string) error {
 	for _, f := range files {
 		_ = f.(*osFile).write(unix.SYNC_FILE_RANGE_WRITE) // of all at one time; errors are told below
