@@ -47,7 +47,7 @@ type dispatcher struct {
 	order   *order
 	rivalry int // attempts for which other pools are taken to be after the same jobs
 	running map[*attempt]struct{}
-	busy    int // attempts
+	busy    int // slots
 	adopts  int // adoptions at work
 	lookups int // of who holds a lock
 	scanAt  time.Time
@@ -234,7 +234,7 @@ func (d *dispatcher) handOut(ctx context.Context) {
 			return
 		}
 	}
-	for looked := false; d.busy < d.p.o.Slots; looked = true {
+	for looked := false; d.busy < d.p.o.Slots && len(d.running) < d.p.o.Slots+maxSyncing; looked = true {
 		it := d.next()
 		if it == nil {
 			return
@@ -331,7 +331,7 @@ func (d *dispatcher) over() bool {
 
 // working reports whether anything that the pool has started goes on.
 func (d *dispatcher) working() bool {
-	return d.busy > 0 || d.adopts > 0 || d.lookups > 0 || d.choresRunning()
+	return len(d.running) > 0 || d.adopts > 0 || d.lookups > 0 || d.choresRunning()
 }
 
 // end leaves the spool, and says which jobs it leaves running.

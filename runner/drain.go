@@ -36,7 +36,7 @@ func (d *dispatcher) wantLook() {
 
 // idle reports whether the pool has nothing to do now, as far as it knows.
 func (d *dispatcher) idle() bool {
-	return d.busy == 0 && d.adopts == 0 && d.listings > 0 && d.recoveries > 0 &&
+	return len(d.running) == 0 && d.adopts == 0 && d.listings > 0 && d.recoveries > 0 &&
 		d.order.ready.Len() == 0 && d.order.drops.Len() == 0 && !d.order.dry()
 }
 

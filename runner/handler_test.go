@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"os"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"queuectl/spool"
 )
@@ -102,4 +105,68 @@ func TestNoHandler(t *testing.T) {
 		text := fmt.Sprint(st.Problems)
 		return err == nil && strings.Contains(text, `no handler for kind "other"`) && strings.Contains(text, "runs no commands")
 	})
+}
+
+// A stuck is a logger on which whoever tells of a success waits.
+type stuck struct {
+	slog.Handler
+	told atomic.Int32
+	on   chan struct{}
+}
+
+func (s *stuck) WithAttrs([]slog.Attr) slog.Handler { return s }
+
+func (s *stuck) Handle(_ context.Context, r slog.Record) error {
+	if r.Message == "succeeded" {
+		s.told.Add(1)
+		<-s.on
+	}
+	return nil
+}
+
+// With sync = always a slot goes on while the ends of its jobs wait for the
+// disk, but not for ever; the pool does not end before they have.
+func TestSlotsGoOnWhileEndsAreSynced(t *testing.T) {
+	for _, c := range []struct {
+		sync string
+		jobs int32
+		want int32 // successes of which none has been reported
+	}{{"always", maxSyncing + 10, maxSyncing + 1}, {"always", 5, 5}, {"full", 5, 1}} {
+		t.Run(fmt.Sprint(c.sync, c.jobs), func(t *testing.T) {
+			s := newSpool(t)
+			for range c.jobs {
+				enqueue(t, s, `{"kind":"k"}`)
+			}
+			if err := s.SetConfig("sync", c.sync); err != nil {
+				t.Fatal(err)
+			}
+			log := &stuck{Handler: slog.NewTextHandler(io.Discard, nil), on: make(chan struct{})}
+			var now, most atomic.Int32
+			r := start(t, s, Options{Drain: true, Logger: slog.New(log), Handlers: map[string]Handler{"k": func(context.Context, *Job) error {
+				most.Store(max(most.Load(), now.Add(1)))
+				time.Sleep(time.Millisecond)
+				now.Add(-1)
+				return nil
+			}}})
+			until(t, "as many ends as may wait", func() bool { return log.told.Load() >= c.want })
+			if c.want == c.jobs {
+				r.Stop()
+			}
+			select {
+			case err := <-r.done:
+				t.Fatalf("the pool ended before its jobs: %v", err)
+			case <-time.After(50 * time.Millisecond):
+			}
+			if n := log.told.Load(); n != c.want {
+				t.Errorf("%d ends wait, want %d", n, c.want)
+			}
+			close(log.on)
+			if err := r.wait(); err != nil {
+				t.Fatal(err)
+			}
+			if n := log.told.Load(); n != c.jobs || most.Load() != 1 {
+				t.Errorf("%d of %d jobs succeeded, up to %d at one time in one slot", n, c.jobs, most.Load())
+			}
+		})
+	}
 }

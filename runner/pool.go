@@ -119,11 +119,12 @@ func New(s *spool.Spool, o Options) (*Pool, error) {
 
 // What a pool keeps open: so many files for each running job (of a command its
 // file twice, its log, and its process; of a handler its file, and its log only
-// when it prints), and these beside them, with some to spare.
+// when it prints), and these beside them: the files of ended jobs that wait for
+// the disk, and some to spare.
 const (
 	filesOfHandler = 1
 	filesOfCommand = 4
-	filesBeside    = 64
+	filesBeside    = 64 + 2*maxSyncing
 )
 
 // enoughFiles is an error where the limit of open files allows fewer slots: at

@@ -12,13 +12,19 @@ import (
 )
 
 // An attempt is a busy slot: a goroutine that claims one job, runs it, settles
-// it, and reports. It alone uses the claim.
+// it, and reports. It alone uses the claim. Where each end is synced, the slot
+// is free before that: a disk takes as long for many ends as for one.
 type attempt struct {
 	d    *dispatcher
 	item *item
 	poke chan struct{} // look whether somebody asked to cancel it
 	news bool          // tell the dispatcher when the claim has succeeded
+	free bool          // it has no slot any more; the dispatcher's
 }
+
+// maxSyncing is how many ended jobs may wait for the disk beside those in the
+// slots.
+const maxSyncing = 64
 
 // A report is how an attempt ended.
 type report struct {
@@ -57,9 +63,17 @@ func (a *attempt) look() {
 	}
 }
 
+// free gives an attempt's slot to the next job.
+func (d *dispatcher) free(a *attempt) {
+	if !a.free {
+		a.free = true
+		d.busy--
+	}
+}
+
 // ended takes the report of an attempt.
 func (d *dispatcher) ended(a *attempt, rep report) {
-	d.busy--
+	d.free(a)
 	delete(d.running, a)
 	d.drain.changed()
 	d.rivals(rep.refused)
@@ -125,6 +139,7 @@ func (a *attempt) run(ctx context.Context) report {
 	if err != nil {
 		return report{refused: err}
 	}
+	c.Moved = func() { a.d.tell(func() { a.d.free(a) }) }
 	if a.news {
 		a.d.tell(func() { a.d.claimed(a.item) })
 	}

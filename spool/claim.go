@@ -20,6 +20,9 @@ type Claim struct {
 	// AsOwner says that the job is to run as the user Owner and not as ours.
 	AsOwner bool
 	Owner   uint32
+	// Moved, where set, is called once the job lies in its new state and only
+	// the disk is waited for, which sync = always asks for.
+	Moved func()
 
 	pool *Pool
 	rec  *record
@@ -256,7 +259,12 @@ func (c *Claim) end(e Entry, st State, n Name, killed bool) (State, error) {
 	if st == Completed || st == Dead {
 		err = s.dropCancel(c.ID)
 	}
-	err = errors.Join(err, s.durably(r))
+	if s.cfg().Sync == SyncAlways {
+		if c.Moved != nil {
+			c.Moved()
+		}
+		err = errors.Join(err, s.acknowledge(r))
+	}
 	c.leave(killed)
 	return st, err
 }
@@ -276,14 +284,6 @@ func (c *Claim) leave(killed bool) {
 		c.rec.close()
 	}
 	c.pool.forget(c)
-}
-
-// durably syncs a settle where every one is to be synced.
-func (s *Spool) durably(r *record) error {
-	if s.cfg().Sync != SyncAlways {
-		return nil
-	}
-	return s.acknowledge(r)
 }
 
 // acknowledge makes durable what a record says and where it lies, unless

@@ -484,12 +484,22 @@ func TestSyncAlways(t *testing.T) {
 	c := b.claim(p, "x")
 	must(t, b.SetConfig("sync", "always"))
 	b.faults.record()
+	var before []string
+	c.Moved = func() { before = b.faults.recorded() }
 	b.settle(c, Result{Outcome: Succeeded}, Completed)
-	ops := strings.Join(b.faults.recorded(), "\n")
-	if !strings.Contains(ops, "\nsync ") || !strings.Contains(ops, "\nsyncdir completed") {
-		t.Errorf("a settle was not synced:\n%s", ops)
+	ops := b.faults.recorded()
+	after := strings.Join(ops[len(before):], "\n")
+	if !strings.Contains("\n"+after, "\nsync ") || !strings.Contains(after, "\nsyncdir completed") {
+		t.Errorf("a settle was not synced:\n%s", strings.Join(ops, "\n"))
+	}
+	if moved := strings.Join(before, "\n"); !strings.Contains(moved, " completed/") || strings.Contains(moved, "sync") {
+		t.Errorf("when it was called moved:\n%s", moved)
 	}
 	must(t, b.SetConfig("sync", "off"))
+	b.enqueue("y")
+	c = b.claim(p, "y")
+	c.Moved = func() { t.Error("a disk is waited for without sync") }
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
 	must(t, b.SyncNow())
 }
 
