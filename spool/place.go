@@ -60,6 +60,23 @@ func (s *Spool) nextPlace(st State) string {
 	return subDir(st, r.sub)
 }
 
+// numbered calls fn with a state's overflow directories, until it returns false,
+// and reports whether these are all directories in the state. It does not list
+// the state, which may be long.
+func (s *Spool) numbered(st State, fn func(dir string) bool) bool {
+	n, known := s.fs.Subdirs(string(st))
+	for i := 1; known && i <= n; i++ {
+		info, err := s.fs.Lstat(subDir(st, i))
+		if err != nil || !info.Mode.IsDir() {
+			return false // somebody has given one another name
+		}
+		if !fn(subDir(st, i)) {
+			break
+		}
+	}
+	return known
+}
+
 func subDir(st State, n int) string {
 	if n == 0 {
 		return string(st)

@@ -149,6 +149,9 @@ func (w *Watcher) add(n *fsnotify.Watcher) {
 		}
 	}
 	for _, d := range []State{Pending, Failed} {
+		if w.s.numbered(d, func(dir string) bool { return w.watch(n, dir) }) {
+			continue
+		}
 		err := w.s.fs.List(string(d), func(name string) bool {
 			return !overflowDir(name) || w.watch(n, string(d)+"/"+name)
 		})

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -143,6 +144,37 @@ func TestWatchOverflow(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Those that are there already are found, without a listing where the file
+// system counts them and they have the names that queuectl gives.
+func TestWatchFindsOverflow(t *testing.T) {
+	for _, dirs := range [][]string{nil, {"1"}, {"1", "2", "3"}, {"1", "3"}, {"7"}, {"1", "mine"}} {
+		b := newBench(t)
+		at := b.enqueue("x")
+		for _, d := range dirs {
+			must(t, os.Mkdir(b.at("pending/"+d), 0o700))
+		}
+		b.faults.record()
+		w := newWatch(t, b)
+		_, counted := b.fs.Subdirs("pending")
+		ours := len(dirs) == 0 || dirs[len(dirs)-1] == fmt.Sprint(len(dirs))
+		if listed := slices.Contains(b.faults.recorded(), "list pending"); listed == (counted && ours) {
+			t.Errorf("%q: pending is listed: %v", dirs, listed)
+		}
+		for _, d := range dirs {
+			to := "pending/" + d + "/" + path.Base(at)
+			if !overflowDir(d) {
+				continue
+			}
+			b.mv(at, to)
+			wantHint(t, w, to)
+			at = to
+		}
+		if len(dirs) > 1 && dirs[1] == "mine" {
+			must(t, os.Remove(b.at("pending/mine")))
+		}
+	}
 }
 
 // A directory that was exchanged is watched again.

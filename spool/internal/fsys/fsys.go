@@ -79,6 +79,9 @@ type FS interface {
 	// SyncsNames says that a Sync of a file makes durable all that led to its
 	// names, too: where it has them, and the directories in which they are.
 	SyncsNames() bool
+	// Subdirs is how many directories there are in a directory, if that can be
+	// known without listing it.
+	Subdirs(path string) (n int, known bool)
 	// Moved reports whether the directory is at its path no more: it was moved
 	// or removed, or something else has its place. What is done here still
 	// happens in the directory that is held open.

@@ -71,6 +71,22 @@ func (o *OS) Network() bool {
 	return networkTypes[uint32(st.Type)]
 }
 
+// Subdirs tells by the link count, which is 2 and one for each sub-directory
+// on these file systems. (One of ext4 with too many for that has a count of 1.)
+func (o *OS) Subdirs(path string) (n int, known bool) {
+	var st unix.Statfs_t
+	if unix.Fstatfs(o.root, &st) != nil {
+		return 0, false
+	}
+	switch uint32(st.Type) {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.TMPFS_MAGIC:
+		if info, err := o.Lstat(path); err == nil && info.Mode.IsDir() && info.Nlink >= 2 {
+			return int(info.Nlink - 2), true
+		}
+	}
+	return 0, false
+}
+
 // syncsNames knows the file systems on which power cuts have shown it
 // (TestNamesByOneSync): a link and a rename change the inode whose name they
 // make, and fsync(2) of the file commits the transaction in which they did.

@@ -70,12 +70,39 @@ func TestOneSync(t *testing.T) {
 			if got := f.syncsTogether(); got != c.together {
 				t.Errorf("one sync is enough for many files: %v, want %v", got, c.together)
 			}
+			subdirs(t, f, c.name != "btrfs")
 			if c.mkfs != nil {
 				syncAllHolds(t, f, dir, args)
 			}
 			must(t, f.Close())
 		})
 	}
+}
+
+// subdirs looks whether the directories in a directory are counted, where the
+// link count does that.
+func subdirs(t *testing.T, f *OS, counted bool) {
+	t.Helper()
+	want := func(path string, n int, counted bool) {
+		t.Helper()
+		if got, known := f.Subdirs(path); known != counted || known && got != n {
+			t.Errorf("%d directories in %s, and that is known: %v; want %d, %v", got, path, known, n, counted)
+		}
+	}
+	must(t, f.Mkdir("d"))
+	want("d", 0, counted)
+	must(t, f.Mkdir("d/sub"))
+	must(t, f.Mkdir("d/sub/sub"))
+	want("d", 1, counted)
+	must(t, f.Rmdir("d/sub/sub"))
+	must(t, f.Rmdir("d/sub"))
+	file, err := f.Open("d/file", os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	must(t, err)
+	must(t, file.Close())
+	want("d", 0, counted)
+	must(t, f.Link("d/file", "d/two"))
+	want("d/file", 0, false)
+	want("missing", 0, false)
 }
 
 // syncAllHolds looks what a power cut leaves of files that were synced together.

@@ -46,6 +46,9 @@ func syncsNames(int) bool { return false }
 
 func syncsTogether(int) bool { return false }
 
+// Subdirs is not known here.
+func (o *OS) Subdirs(string) (n int, known bool) { return 0, false }
+
 func (o *OS) syncTogether(files []File, dirs []string) error { return SyncEach(o, files, dirs) }
 
 // Network cannot be told apart here; the slow scan finds what no event tells.

@@ -211,6 +211,9 @@ func (p *Process) SyncsNames() bool {
 	return p.disk.syncsNames
 }
 
+// Subdirs is never known.
+func (p *Process) Subdirs(string) (n int, known bool) { return 0, false }
+
 // Moved says no: a disk has no place of its own.
 func (p *Process) Moved() bool { return false }
 
