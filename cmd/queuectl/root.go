@@ -175,6 +175,9 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 	hint := fmt.Sprintf(`see "%s --help"`, cmd.CommandPath())
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) {
+		if v := unknown.GetSpecifiedShortnames(); cmd.Name() == "set" && v != "" && strings.ContainsAny(v[:1], "0123456789.") {
+			return usagef(`"queuectl config list" shows what each key may be`, `"-%s" is out of bounds: no key takes a negative number`, v)
+		}
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
 		if n := closest(unknown.GetSpecifiedName(), names); n != "" {
