@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"queuectl/spool"
@@ -207,13 +208,13 @@ func (d *dispatcher) readConfig() {
 }
 
 // scratch matches what lies in tmp/, where each try has another random name.
-var scratch = regexp.MustCompile(`/tmp/[^/: ]+`)
+var scratch = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`/tmp/[^/: ]+`) })
 
 // warn logs an error once for as long as it stays the same.
 func (d *dispatcher) warn(what string, err error) {
 	text := ""
 	if err != nil && !errors.Is(err, context.Canceled) {
-		text = scratch.ReplaceAllString(err.Error(), "/tmp/")
+		text = scratch().ReplaceAllString(err.Error(), "/tmp/")
 	}
 	if text != "" && d.lastErr[what] != text {
 		d.log.Warn(what, "error", err)

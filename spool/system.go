@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"queuectl/spool/internal/fsys"
@@ -54,16 +55,19 @@ func (a identity) near(b identity) bool {
 
 type realSystem struct {
 	clock func() time.Time
-	id    identity
+	id    func() identity // asks once; a command that makes a job never does
 }
 
 func newSystem(clock func() time.Time) *realSystem {
 	if clock == nil {
 		clock = time.Now
 	}
+	return &realSystem{clock: clock, id: sync.OnceValue(ownIdentity)}
+}
+
+func ownIdentity() identity {
 	pid := os.Getpid()
-	boot, ns := bootID(), pidNamespace()
-	return &realSystem{clock: clock, id: identity{Host: hostName(), PID: pid, Start: processStart(pid), Boot: boot, PIDNS: ns}}
+	return identity{Host: hostName(), PID: pid, Start: processStart(pid), Boot: bootID(), PIDNS: pidNamespace()}
 }
 
 func (r *realSystem) now() time.Time { return r.clock().UTC().Truncate(time.Microsecond) }
@@ -72,7 +76,7 @@ func (r *realSystem) rand(n int) string {
 	return strings.ToLower(rand.Text())[:n]
 }
 
-func (r *realSystem) self() identity { return r.id }
+func (r *realSystem) self() identity { return r.id() }
 
 func (r *realSystem) groupAlive(pid int, start uint64) bool { return groupAlive(pid, start) }
 

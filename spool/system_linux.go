@@ -37,22 +37,11 @@ func insist[T any](read func() (T, error)) (v T, err error) {
 // procStat reads the state, process group and start time (clock ticks after
 // boot) of a process from /proc/PID/stat, fields 3, 5 and 22 of proc(5).
 func procStat(pid string) (state byte, pgrp int, start uint64, ok bool) {
-	// os.ReadFile would take three times as many system calls, and this is
-	// done once per command.
-	fd, err := unix.Open("/proc/"+pid+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return 0, 0, 0, false
-	}
 	var buf [1024]byte // field 22 has ended by then
-	n, err := unix.Read(fd, buf[:])
-	for errors.Is(err, unix.EINTR) {
-		n, err = unix.Read(fd, buf[:])
-	}
-	unix.Close(fd)
+	b, err := fsys.ReadBrief("/proc/"+pid+"/stat", buf[:])
 	if err != nil {
 		return 0, 0, 0, false
 	}
-	b := buf[:n]
 	// The name in field 2 may hold anything, also parentheses.
 	i := bytes.LastIndexByte(b, ')')
 	if i < 0 {

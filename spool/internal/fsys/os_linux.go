@@ -188,9 +188,29 @@ func hasJournal(fd int) bool {
 	if err != nil {
 		return false
 	}
-	task, err := os.ReadFile("/sys/fs/ext4/" + filepath.Base(device) + "/journal_task")
+	var buf [64]byte
+	task, err := ReadBrief("/sys/fs/ext4/"+filepath.Base(device)+"/journal_task", buf[:])
 	text := strings.TrimSpace(string(task))
 	return err == nil && text != "" && text != "<none>"
+}
+
+// ReadBrief reads what the kernel tells in a file that is shorter than buf.
+// os.ReadFile would take three times as many system calls.
+func ReadBrief(path string, buf []byte) ([]byte, error) {
+	fd, err := openRetry(unix.AT_FDCWD, path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	defer unix.Close(fd)
+	n := 0
+	err = retry(func() (err error) {
+		n, err = unix.Read(fd, buf)
+		return err
+	})
+	if err != nil {
+		return nil, &os.PathError{Op: "read", Path: path, Err: err}
+	}
+	return buf[:n], nil
 }
 
 // Space tells by statfs(2).
