@@ -291,7 +291,9 @@ func (s *Spool) tryCancel(ctx context.Context, id string, asked *request) (rep C
 	})
 	if errors.Is(err, ErrBusy) {
 		if w := s.WaitingFor(p); w != nil { // left behind by an earlier attempt
-			return CancelReport{Waiting: w}, false, s.askCancel(p, id, asked)
+			err := s.askCancel(p, id, asked)
+			w = s.WaitingFor(p) // which tells of the request, too
+			return CancelReport{Waiting: w}, err == nil && w == nil, err
 		}
 	}
 	if errors.Is(err, ErrState) {

@@ -134,7 +134,7 @@ func (s *Spool) recoverOne(ctx context.Context, o orphan) error {
 	}
 	if e := openAttempt(r.dec.history); e != nil && e.Claim == claimKey(o.name) && e.PID != 0 && poolErr == nil &&
 		pool.near(s.sys.self()) && s.sys.groupAlive(e.PID, e.PIDStart) {
-		return &aliveError{reason: s.stillLives(fmt.Sprintf("its worker is dead, but its process %d", e.PID), o.name.ID, r.dec.history), pid: e.PID}
+		return &aliveError{reason: s.stillLives(fmt.Sprintf("its worker is dead, but its process %d", e.PID), o.path, o.name, r.dec.history), pid: e.PID}
 	}
 	return s.takeOver(r, pool, poolErr == nil)
 }

@@ -487,6 +487,45 @@ func TestForceRecoverOfARunningJobMovedByHand(t *testing.T) {
 	}
 }
 
+// What it waits for is not told with advice that is refused.
+func TestMovedWhileItRunsWaits(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	want := func(at, way string) {
+		t.Helper()
+		w := b.WaitingFor(at)
+		if w == nil || !strings.HasPrefix(w.Reason, "it was moved by hand while it ran, and pool "+p.Name()+" still runs it") ||
+			!strings.HasSuffix(w.Reason, way) {
+			t.Errorf("%s waits for %+v; want %q", at, w, way)
+		}
+	}
+	for _, id := range []string{"x", "y"} {
+		from := b.enqueue(id)
+		c := b.claim(p, id)
+		pid, _ := child(t, c.File())
+		must(t, c.Started(pid))
+		if id == "y" { // under the claim's name it is not found by its id
+			want(b.mvInto(c.Path(), Pending), fmt.Sprintf(" as process %d; it runs once more when that has ended", pid))
+			b.mv("pending/"+path.Base(c.Path()), c.Path())
+			continue
+		}
+		b.mv(c.Path(), from)
+		want(from, fmt.Sprintf(` as process %d; it runs once more when that has ended; "queuectl cancel x" ends both`, pid))
+		b.faults.nth("trylock", "pending/", 2, func() error { b.clk.add(2 * commandPatience); return nil })
+		rep, err := b.Cancel(ctx, "x")
+		if err != nil || rep.Waiting == nil || !strings.HasSuffix(rep.Waiting.Reason, "; it is cancelled when that has ended") {
+			t.Errorf("cancel: %+v, %v", rep, err)
+		}
+		if !c.CancelRequested() {
+			t.Error("its worker is not asked to end it")
+		}
+		st, err := c.Settle(Result{Outcome: Cancelled, Killed: true})
+		if !errors.Is(err, ErrGone) {
+			t.Errorf("settle: %s, %v", st, err)
+		}
+	}
+}
+
 // Also where it waits already and what escaped a kill has its lock.
 func TestForceRecoverOfAWaitingJob(t *testing.T) {
 	b := newBench(t)

@@ -148,6 +148,9 @@ func TestCancelOfAWaitingJobThatIsHeld(t *testing.T) {
 	if err != nil || rep.Done || rep.Waiting == nil || rep.Waiting.PID != pid {
 		t.Fatalf("%+v, %v", rep, err)
 	}
+	if !strings.Contains(rep.Waiting.Reason, "it is cancelled when that has ended") {
+		t.Errorf("it says %q", rep.Waiting.Reason)
+	}
 	end()
 	c = b.claim(p, "x")
 	if !c.CancelRequested() {

@@ -10,8 +10,9 @@ import (
 
 // WaitingFor says which process keeps the job at this path from its next
 // attempt: one that an earlier attempt has left behind, which holds the job's
-// lock or is still in its process group. It is nil where there is none, and
-// for a job that simply runs.
+// lock or is still in its process group; or the attempt that runs, where a
+// person has moved the file meanwhile. It is nil where there is none, and for a
+// job that simply runs.
 func (s *Spool) WaitingFor(p string) *Waiting {
 	n, ok := ParseName(path.Base(p))
 	dec, info, err := s.peek(p)
@@ -35,14 +36,52 @@ func (s *Spool) waitingFor(p string, n Name, dec *decoded, info fsys.Info) *Wait
 	if err == nil {
 		_ = f.Unlock()
 		_ = f.Close()
-		return s.groupWaits(n, last, dec.history)
+		return s.groupWaits(p, n, last, dec.history)
 	}
 	if !errors.Is(err, ErrHeld) {
 		return nil
 	}
 	who, pid := s.heldBy(info, last)
-	return &Waiting{PID: pid, Reason: s.stillLives(who, n.ID, dec.history)}
+	if pool := s.runsIn(last); pool != "" {
+		return &Waiting{PID: pid, Reason: s.movedMeanwhile(pool, pid, p, n, dec.history)}
+	}
+	return &Waiting{PID: pid, Reason: s.stillLives(who, p, n, dec.history)}
 }
+
+// runsIn is the living pool that an attempt without an outcome runs in, "" where
+// there is none.
+func (s *Spool) runsIn(e *Entry) string {
+	pool, _, ok := parseClaim(e.Claim)
+	if !ok || e.Outcome != "" {
+		return ""
+	}
+	if alive, err := s.poolAlive(pool); !alive || err != nil {
+		return ""
+	}
+	return pool
+}
+
+// movedMeanwhile says what keeps a job waiting that a person has moved while it
+// ran. "recover --force" is refused there: its worker is alive.
+func (s *Spool) movedMeanwhile(pool string, pid int, p string, n Name, h []Entry) string {
+	as := ""
+	if pid != 0 {
+		as = fmt.Sprintf(" as process %d", pid)
+	}
+	then := "runs once more"
+	if s.cancelAsked(n.ID, h) {
+		then = "is cancelled"
+	}
+	way := ""
+	if hasID(p, n) && then != "is cancelled" {
+		way = fmt.Sprintf("; \"queuectl cancel %s\" ends both", n.ID)
+	}
+	return fmt.Sprintf("it was moved by hand while it ran, and pool %s still runs it%s; it %s when that has ended%s", pool, as, then, way)
+}
+
+// hasID reports whether the job is found by its id under this name: outside
+// processing/ not by that of a claim.
+func hasID(p string, n Name) bool { return n.Pool == "" || stateOf(p) == Processing }
 
 // heldBy names the process that an attempt has left behind with the lock.
 func (s *Spool) heldBy(info fsys.Info, last *Entry) (who string, pid int) {
@@ -58,7 +97,7 @@ func (s *Spool) heldBy(info fsys.Info, last *Entry) (who string, pid int) {
 
 // groupWaits is for a job in processing/ whose lock is free although its
 // process group lives: a program that closes what it inherits.
-func (s *Spool) groupWaits(n Name, last *Entry, h []Entry) *Waiting {
+func (s *Spool) groupWaits(p string, n Name, last *Entry, h []Entry) *Waiting {
 	if n.Pool == "" || last.Claim != claimKey(n) || last.Outcome != "" {
 		return nil
 	}
@@ -66,16 +105,28 @@ func (s *Spool) groupWaits(n Name, last *Entry, h []Entry) *Waiting {
 	if err != nil || !pool.near(s.sys.self()) || !s.sys.groupAlive(last.PID, last.PIDStart) {
 		return nil
 	}
-	return &Waiting{PID: last.PID, Reason: s.stillLives(fmt.Sprintf("its worker is dead, but its process %d", last.PID), n.ID, h)}
+	return &Waiting{PID: last.PID, Reason: s.stillLives(fmt.Sprintf("its worker is dead, but its process %d", last.PID), p, n, h)}
 }
 
-// stillLives says what keeps a job waiting, and what comes afterwards.
-func (s *Spool) stillLives(who, id string, h []Entry) string {
+// stillLives says what keeps the job at this path waiting, and what comes
+// afterwards.
+func (s *Spool) stillLives(who, p string, n Name, h []Entry) string {
 	then := "it runs again"
-	if q, info, ok := s.request(id + cancelSuffix); ok && q.means(h, info) {
+	if s.cancelAsked(n.ID, h) {
 		then = "it is cancelled"
 	}
-	return fmt.Sprintf("%s still lives; %s when that has ended, or after \"queuectl recover --force %s\"", who, then, id)
+	way := ""
+	if hasID(p, n) {
+		way = fmt.Sprintf(", or after \"queuectl recover --force %s\"", n.ID)
+	}
+	return fmt.Sprintf("%s still lives; %s when that has ended%s", who, then, way)
+}
+
+// cancelAsked reports whether a request to cancel means the job with this
+// history.
+func (s *Spool) cancelAsked(id string, h []Entry) bool {
+	q, info, ok := s.request(id + cancelSuffix)
+	return ok && q.means(h, info)
 }
 
 // lastAttempt is the last line that is an attempt.
