@@ -347,6 +347,9 @@ func (d *dispatcher) end() error {
 	if err := d.p.m.Leave(); err != nil {
 		errs = append(errs, fmt.Errorf("leave the spool: %w", err))
 	}
+	if d.drain.done {
+		errs = append(errs, d.leaves())
+	}
 	if d.lost != nil {
 		errs = []error{d.lost} // which is why the others are
 	}

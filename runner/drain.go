@@ -3,6 +3,10 @@ package runner
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"queuectl/spool"
@@ -12,11 +16,23 @@ import (
 // how often it looks while only other pools have work.
 const lookEvery = 250 * time.Millisecond
 
+const (
+	// lastTries is how often a draining pool with nothing else to do tries jobs
+	// again that it could not start, before it ends without them: after badFileMin,
+	// and then twice as long each time, 7 s in all.
+	lastTries = 3
+	// maxLeft is how many of those are named at its end.
+	maxLeft = 5
+)
+
 // drain is what a pool with Options.Drain knows of the end of its work.
 type drain struct {
 	dirty bool      // something has changed since the last look
 	at    time.Time // no look before
 	done  bool
+	tries int       // of the last ones, so far
+	again time.Time // when the present one of these begins
+	left  []string  // keys of jobs that are passed over at the end
 }
 
 func (dr *drain) changed() { dr.dirty = true }
@@ -51,20 +67,24 @@ func (d *dispatcher) lookIfDone() work {
 }
 
 // A look is what was found.
-type look struct{ waiting, running bool }
+type look struct {
+	waiting, running bool
+	passed           map[string]string // paths, by key, of what is passed over
+}
 
 // look lists twice, because one listing can miss a name that is being moved:
 // first what runs and then what waits, so that no job is missed on its way
 // back from there.
 func (d *dispatcher) look(passed map[string]struct{}) (l look, err error) {
 	for range 2 {
+		l.passed = make(map[string]string)
 		err = errors.Join(
 			d.p.q.Scan(spool.Processing, func(_ string, _ spool.Name, canonical bool) bool {
 				l.running = l.running || canonical
 				return !l.running
 			}),
-			d.waitingIn(spool.Pending, passed, &l.waiting),
-			d.waitingIn(spool.Failed, passed, &l.waiting))
+			d.waitingIn(spool.Pending, passed, &l),
+			d.waitingIn(spool.Failed, passed, &l))
 		if err != nil || l.running || l.waiting {
 			return l, err
 		}
@@ -72,7 +92,7 @@ func (d *dispatcher) look(passed map[string]struct{}) (l look, err error) {
 	return l, nil
 }
 
-func (d *dispatcher) waitingIn(st spool.State, passed map[string]struct{}, found *bool) error {
+func (d *dispatcher) waitingIn(st spool.State, passed map[string]struct{}, l *look) error {
 	return d.p.q.Scan(st, func(p string, n spool.Name, canonical bool) bool {
 		key := n.ID
 		if !canonical {
@@ -81,10 +101,12 @@ func (d *dispatcher) waitingIn(st spool.State, passed map[string]struct{}, found
 			}
 			key = p
 		}
-		if _, skip := passed[key]; !skip {
-			*found = true
+		if _, skip := passed[key]; skip {
+			l.passed[key] = p
+		} else {
+			l.waiting = true
 		}
-		return !*found
+		return !l.waiting
 	})
 }
 
@@ -93,7 +115,75 @@ func (d *dispatcher) looked(l look, err error) {
 	switch {
 	case err != nil || l.running:
 		d.drain.changed()
-	case !l.waiting && d.idle():
+	case l.waiting || !d.idle() || d.triesAgain(l.passed):
+	default:
 		d.drain.done = true
+		for key := range l.passed {
+			d.drain.left = append(d.drain.left, key)
+		}
+		slices.Sort(d.drain.left)
 	}
+}
+
+// triesAgain has the pool try once more what it could not start, and reports
+// whether it does: what is wrong may pass, as a lack of processes does when other
+// jobs have ended. What it cannot run at all is not tried.
+func (d *dispatcher) triesAgain(passed map[string]string) bool {
+	if d.now.Before(d.drain.again) {
+		d.drain.changed()
+		return true
+	}
+	var items []*item
+	for key, path := range passed {
+		pr := d.problems[key]
+		if pr == nil { // no longer
+			d.drain.changed()
+			return true
+		}
+		if it := d.order.known[path]; !pr.unable && it != nil && it.in == &d.order.again {
+			items = append(items, it)
+		}
+	}
+	if len(items) == 0 || d.drain.tries >= lastTries {
+		return false
+	}
+	d.drain.again = d.now.Add(badFileMin << d.drain.tries)
+	d.drain.tries++
+	for _, it := range items {
+		d.order.putOff(it, d.drain.again)
+	}
+	d.drain.at = d.drain.again.Add(lookEvery)
+	d.drain.changed()
+	return true
+}
+
+// leaves logs what a pool leaves at the end of a drain that it cannot run, and
+// returns an error that names what it could not start.
+func (d *dispatcher) leaves() error {
+	unable := make(map[string]int) // jobs by reason
+	var failed []string
+	for _, key := range d.drain.left {
+		switch pr := d.problems[key]; {
+		case pr == nil: // it has run after all
+		case pr.unable:
+			unable[pr.reason]++
+		default:
+			what := "job " + strconv.Quote(key)
+			if strings.Contains(key, "/") { // the path of a drop
+				what = strconv.Quote(key)
+			}
+			failed = append(failed, what+": "+pr.reason)
+		}
+	}
+	for reason, n := range unable {
+		d.log.Warn("leaves jobs that it cannot run", "reason", reason, "jobs", n)
+	}
+	n := len(failed)
+	if n == 0 {
+		return nil
+	}
+	if n > maxLeft {
+		failed = append(failed[:maxLeft], fmt.Sprintf("and %d more", n-maxLeft))
+	}
+	return fmt.Errorf("drain: jobs are left that could not be started (%d): %s", n, strings.Join(failed, "; "))
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,4 +124,73 @@ func TestDrainWaitsForOthers(t *testing.T) {
 	if j := job(t, s, "a"); j.State != spool.Completed {
 		t.Errorf("ended while a is %s", j.State)
 	}
+}
+
+// What could not be started is tried again before the end: also where it was put
+// off for long while others ran.
+func TestDrainTriesAgain(t *testing.T) {
+	for _, ran := range []time.Duration{0, time.Minute, time.Hour} {
+		t.Run(ran.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSpool(t)
+				enqueue(t, s, `{"id":"a","kind":"k"}`)
+				enqueue(t, s, `{"id":"long","kind":"long"}`)
+				began := time.Now()
+				handlers := map[string]Handler{"k": nothing, "long": func(context.Context, *Job) error {
+					time.Sleep(ran)
+					return nil
+				}}
+				p, _, _ := fake(t, s, Options{Drain: true, Slots: 2, Handlers: handlers}, func(_ int, path string) error {
+					if strings.Contains(path, "-a.json") && time.Since(began) < ran+6*time.Second {
+						return syscall.EIO
+					}
+					return nil
+				})
+				if err := p.Run(context.Background()); err != nil {
+					t.Error(err)
+				}
+				if j := job(t, s, "a"); j.State != spool.Completed {
+					t.Errorf("a is %s", j.State)
+				}
+				if d := time.Since(began) - ran; d > 10*time.Second {
+					t.Errorf("ended %s later", d)
+				}
+			})
+		})
+	}
+}
+
+// Where that does not help it ends, and says what it leaves and why; of what it
+// cannot run at all it only tells.
+func TestDrainSaysWhatItLeaves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		for _, id := range []string{"b1", "b2", "b3", "b4", "b5", "b6"} {
+			enqueue(t, s, `{"id":%q,"kind":"k"}`, id)
+		}
+		enqueue(t, s, `{"id":"o1","kind":"other"}`)
+		enqueue(t, s, `{"id":"o2","kind":"other"}`)
+		rec := &recorder{}
+		p, m, _ := fake(t, s, Options{Drain: true, Handlers: handlers, Logger: rec.logger()}, func(_ int, path string) error {
+			if strings.Contains(path, "-b") {
+				return syscall.EIO
+			}
+			return nil
+		})
+		began := time.Now()
+		err := p.Run(context.Background())
+		const want = "drain: jobs are left that could not be started (6): job \"b1\": input/output error; job \"b2\": input/output error; " +
+			"job \"b3\": input/output error; job \"b4\": input/output error; job \"b5\": input/output error; and 1 more"
+		if err == nil || err.Error() != want {
+			t.Errorf("it ends with %v", err)
+		}
+		if d := time.Since(began); d < 7*time.Second || d > 8*time.Second {
+			t.Errorf("ended after %s", d)
+		}
+		if n := len(m.claims); n != 4*6+2 {
+			t.Errorf("%d claims", n)
+		}
+		mustHold(t, rec.String(), `msg="leaves jobs that it cannot run"`)
+		mustHold(t, rec.String(), `reason="no handler for kind \"other\" in this pool" jobs=2`)
+	})
 }

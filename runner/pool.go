@@ -27,7 +27,9 @@ type Options struct {
 	// Handlers run jobs with a kind, by kind.
 	Handlers map[string]Handler
 	// Drain ends Run when nothing is pending, running or waiting to retry.
-	// Jobs that this pool cannot run do not count, nor those in held/.
+	// Jobs that this pool cannot run do not count, nor those in held/. What it
+	// could not start is tried again 3 times, in 7 s, when nothing else is left;
+	// then Run ends with an error that names it.
 	Drain bool
 	// Grace is how long running jobs may go on after Stop.
 	Grace time.Duration

@@ -26,6 +26,7 @@ type problem struct {
 	pid    int // of the process that keeps the job waiting
 	until  time.Time
 	pause  time.Duration // 0: it is not passed over, its lock is held
+	unable bool          // this pool cannot run it
 }
 
 // problems are kept by id, because a job changes its name when it is given
@@ -55,6 +56,7 @@ func (d *dispatcher) passOver(it *item, reason string, first time.Duration) {
 	} else {
 		pr.pause = min(2*pr.pause, passOverMax)
 	}
+	pr.unable = first == passOverMin
 	pr.reason, pr.until = reason, d.now.Add(pr.pause)
 	d.order.putOff(it, pr.until)
 	d.want(reporting)

@@ -83,6 +83,9 @@ func (d *dispatcher) ended(a *attempt, rep report) {
 	}
 	d.order.forget(a.item)
 	d.settledOne()
+	if rep.unstarted == nil {
+		d.drain.tries = 0
+	}
 	switch {
 	case rep.err != nil:
 		d.settleFailed(a.item, rep.err)
