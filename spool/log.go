@@ -10,8 +10,14 @@ import (
 	"queuectl/spool/internal/fsys"
 )
 
-// workerLog is where the messages of workers in the background go.
-const workerLog = "workers/worker.log"
+const (
+	// workerLog is where the messages of workers in the background go, and oldLog
+	// where those lie that were there before.
+	workerLog = "workers/worker.log"
+	oldLog    = workerLog + ".1"
+	// maxWorkerLog, in bytes, is how long it may become before it is put aside.
+	maxWorkerLog = 10 << 20
+)
 
 // OpenLog opens a job's log to read it. Where the job has printed nothing there
 // is none: fs.ErrNotExist.
@@ -27,13 +33,35 @@ func (s *Spool) OpenLog(id string) (*os.File, error) {
 }
 
 // WorkerLog opens the file for the messages of workers in the background, to
-// append to it and to read it; it is made when missing.
+// append to it and to read it; it is made when missing. One of 10 MiB or more is
+// first put aside as worker.log.1, which it replaces; where that cannot be done it
+// goes on.
 func (s *Spool) WorkerLog() (*os.File, error) {
-	f, err := s.ownLog(workerLog, os.O_RDWR|os.O_APPEND|os.O_CREATE)
+	const flag = os.O_RDWR | os.O_APPEND | os.O_CREATE
+	f, err := s.ownLog(workerLog, flag)
 	if err != nil {
 		return nil, err
 	}
+	if !s.putAside(f) {
+		return f.OS(), nil
+	}
+	_ = f.Close()
+	if f, err = s.ownLog(workerLog, flag); err != nil {
+		return nil, err
+	}
 	return f.OS(), nil
+}
+
+// putAside puts the log of the workers aside if it is long, and reports whether
+// another one has its name. Its lock keeps two from doing so one after the other,
+// and with that from throwing away what was put aside.
+func (s *Spool) putAside(f fsys.File) bool {
+	info, err := f.Stat()
+	if err != nil || info.Size < maxWorkerLog || f.TryLock() != nil {
+		return false
+	}
+	defer f.Unlock()
+	return !s.is(workerLog, info) || s.fs.Rename(workerLog, oldLog) == nil
 }
 
 // readLog opens a job's log to read it.

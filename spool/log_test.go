@@ -102,3 +102,56 @@ func TestSpareLogOfDeadPool(t *testing.T) {
 	b.recover()
 	b.clean()
 }
+
+// The log of the workers in the background is begun anew when it is long, once,
+// also where two open it.
+func TestWorkerLogIsPutAside(t *testing.T) {
+	b := newBench(t)
+	b.pool()
+	write := func(f *os.File, text string) {
+		t.Helper()
+		_, err := f.WriteString(text)
+		must(t, err)
+	}
+	first, err := b.WorkerLog()
+	must(t, err)
+	defer first.Close()
+	write(first, "first\n")
+	must(t, first.Truncate(maxWorkerLog-1))
+	again, err := b.WorkerLog()
+	must(t, err)
+	defer again.Close()
+	if b.there(oldLog) {
+		t.Error("it is put aside too soon")
+	}
+	write(again, "x")
+	// Another one does it in the very moment: that one's is not put aside, too.
+	o := b.another()
+	b.faults.before("trylock", workerLog, func() error {
+		f, err := o.WorkerLog()
+		must(t, err)
+		write(f, "theirs\n")
+		return f.Close()
+	})
+	next, err := b.WorkerLog()
+	must(t, err)
+	defer next.Close()
+	write(next, "next\n")
+	if old := b.read(oldLog); len(old) != maxWorkerLog || old[:6] != "first\n" {
+		t.Errorf("put aside are %d bytes", len(old))
+	}
+	if got := b.read(workerLog); got != "theirs\nnext\n" {
+		t.Errorf("the log is %q", got)
+	}
+	// What cannot be put aside goes on.
+	must(t, next.Truncate(maxWorkerLog))
+	b.rm(oldLog)
+	must(t, os.MkdirAll(b.at(oldLog)+"/x", 0o700))
+	last, err := b.WorkerLog()
+	must(t, err)
+	defer last.Close()
+	write(last, "y")
+	if n := len(b.read(workerLog)); n != maxWorkerLog+1 {
+		t.Errorf("the log has %d bytes", n)
+	}
+}

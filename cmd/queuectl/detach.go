@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -105,6 +106,47 @@ func (o *workerStartOptions) sayReady(name string) {
 	f := os.NewFile(uintptr(o.ready), "ready")
 	fmt.Fprintln(f, name)
 	f.Close()
+}
+
+// A workerLog is the messages of a worker in the background. It begins with what
+// the worker has for standard error, and is opened anew from time to time: a long
+// log is put aside, by this worker or another one.
+type workerLog struct {
+	mu     sync.Mutex
+	s      *spool.Spool
+	w      io.Writer
+	f      *os.File // what w is once it was opened anew
+	now    func() time.Time
+	opened time.Time
+}
+
+// reopenEvery is how often it is opened anew, if there are messages.
+const reopenEvery = time.Second
+
+func newWorkerLog(e *env, s *spool.Spool) *workerLog {
+	return &workerLog{s: s, w: e.Err, now: e.Now, opened: e.Now()}
+}
+
+func (l *workerLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := l.now(); l.s != nil && now.Sub(l.opened) >= reopenEvery {
+		l.opened = now
+		if f, err := l.s.WorkerLog(); err == nil {
+			if l.f != nil {
+				_ = l.f.Close()
+			}
+			l.w, l.f = f, f
+		}
+	}
+	return l.w.Write(b)
+}
+
+// stay has it not be opened anew any more: the spool is about to be closed.
+func (l *workerLog) stay() {
+	l.mu.Lock()
+	l.s = nil
+	l.mu.Unlock()
 }
 
 func escapeLines(s string) string {

@@ -75,6 +75,11 @@ func (o *workerStartOptions) run(cmd *cobra.Command) (err error) {
 	if o.detach {
 		return o.background(cmd, s)
 	}
+	if o.ready != 0 {
+		l := newWorkerLog(o.env, s)
+		defer l.stay()
+		o.Err = l
+	}
 	// From here on a signal stops softly, also while the pool is being made.
 	signals, done := o.Signals()
 	defer done()
