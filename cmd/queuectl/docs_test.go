@@ -119,7 +119,7 @@ func pages(t *testing.T, dir string) map[string][]byte {
 
 // docRoot is the tree of commands, in a world where nothing is.
 func docRoot() *cobra.Command {
-	root := newRoot(&env{Getenv: func(string) string { return "" }, Now: time.Now})
+	root := newRoot(&env{Getenv: func(string) string { return "" }, Now: time.Now}, "")
 	root.Version = "" // no --version with the version of this build
 	root.InitDefaultHelpCmd()
 	return root

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,7 +27,7 @@ type cli struct {
 func run(ctx context.Context, e *env, args []string) exitCode {
 	out := &watched{w: e.Out}
 	e.Out = out
-	root := newRoot(e)
+	root := newRoot(e, wordOf(args))
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil && out.err != nil {
@@ -73,7 +74,53 @@ const firstSteps = `First steps:
   queuectl dlq list                  see which jobs gave up, and why
 `
 
-func newRoot(e *env) *cobra.Command {
+// groups are the commands, as help shows them.
+var groups = []struct {
+	id, title string
+	commands  []command
+}{
+	{"jobs", "Jobs:", []command{
+		{"enqueue", newEnqueue},
+		{"list", newList},
+		{"show", newShow},
+		{"logs", newLogs},
+		{"retry", newRetry},
+		{"cancel", newCancel},
+		{"delete", newDelete},
+		{"dlq", newDLQ},
+	}},
+	{"workers", "Workers:", []command{
+		{"worker", newWorker}, {"pause", newPause}, {"resume", newResume}, {"recover", newRecover},
+	}},
+	{"spool", "The spool:", []command{
+		{"status", newStatus}, {"config", newConfig}, {"check", newCheck}, {"torture", newTorture},
+	}},
+	{"", "", []command{{"version", newVersion}, {"completion", newCompletion}}},
+}
+
+// A command is made when it is wanted.
+type command struct {
+	name string
+	make func(*cli) *cobra.Command
+}
+
+// wordOf is the word of a command line that names the command, "" where there
+// is none.
+func wordOf(args []string) string {
+	for i := 0; i < len(args); i++ {
+		switch a := args[i]; {
+		case a == "--spool":
+			i++
+		case !strings.HasPrefix(a, "-"):
+			return a
+		}
+	}
+	return ""
+}
+
+// newRoot makes the command of that name and no other, for which every call
+// would wait; or all, where there is none of that name.
+func newRoot(e *env, word string) *cobra.Command {
 	c := &cli{env: e}
 	root := &cobra.Command{
 		Use:   "queuectl",
@@ -106,18 +153,23 @@ in is the job's state.
 		"the spool's `directory` (default: $QUEUECTL_SPOOL, else ${XDG_STATE_HOME:-~/.local/state}/queuectl/default)")
 	_ = root.MarkPersistentFlagDirname("spool")
 
-	add := func(id, title string, cmds ...*cobra.Command) {
-		root.AddGroup(&cobra.Group{ID: id, Title: title})
-		for _, cmd := range cmds {
-			cmd.GroupID = id
-			root.AddCommand(cmd)
+	known := false
+	for _, g := range groups {
+		known = known || slices.ContainsFunc(g.commands, func(cmd command) bool { return cmd.name == word })
+	}
+	for _, g := range groups {
+		if g.id != "" {
+			root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		}
+		for _, cmd := range g.commands {
+			if !known || cmd.name == word {
+				made := cmd.make(c)
+				made.GroupID = g.id
+				root.AddCommand(made)
+			}
 		}
 	}
-	add("jobs", "Jobs:", newEnqueue(c), newList(c), newShow(c), newLogs(c), newRetry(c), newCancel(c), newDelete(c), newDLQ(c))
-	add("workers", "Workers:", newWorker(c), newPause(c), newResume(c), newRecover(c))
-	add("spool", "The spool:", newStatus(c), newConfig(c), newCheck(c), newTorture(c))
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newVersion(c), newCompletion(c))
 	return root
 }
 
