@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -284,6 +285,17 @@ func findKey(name string) (*key, error) {
 	return nil, &ConfigError{Key: name, Reason: `does not exist; "queuectl config list" shows all keys`}
 }
 
+// standsInFile adds to the error of a key that does not exist what to do where it
+// stands in config.json.
+func standsInFile(name string, err error) error {
+	var e *ConfigError
+	if !errors.As(err, &e) {
+		return err
+	}
+	reason, _ := strings.CutSuffix(e.Reason, `; "queuectl config list" shows all keys`)
+	return &ConfigError{Key: name, Reason: reason + fmt.Sprintf(`; "queuectl config unset %s" removes it`, name)}
+}
+
 // editDistance is the Levenshtein distance.
 func editDistance(a, b string) int {
 	row := make([]int, len(b)+1)
@@ -342,6 +354,12 @@ func (s *Spool) readConfig() (map[string]string, error) {
 	}
 	set := make(map[string]string, len(raw))
 	for name, v := range raw {
+		if k, err := findKey(name); err == nil && k.name != name { // by hand, with dashes
+			if _, both := raw[k.name]; both {
+				continue
+			}
+			name = k.name
+		}
 		var text string
 		if json.Unmarshal(v, &text) != nil {
 			text = string(v) // a bare number
@@ -369,7 +387,8 @@ func (s *Spool) readTrustedConfig() (map[string]string, error) {
 func configOf(set map[string]string) (Config, error) {
 	c := defaults
 	var errs []error
-	for name, value := range set {
+	for _, name := range slices.Sorted(maps.Keys(set)) { // so that the error is always the same
+		value := set[name]
 		k, err := findKey(name)
 		if err == nil {
 			var v any
@@ -378,6 +397,8 @@ func configOf(set map[string]string) (Config, error) {
 			} else if k.name == runAsKey {
 				c.RunAs = runAsUnknown
 			}
+		} else {
+			err = standsInFile(name, err)
 		}
 		errs = append(errs, err)
 	}
@@ -468,9 +489,9 @@ func (s *Spool) Settings() ([]Setting, error) {
 		list[i] = k.setting(value, isSet)
 		delete(set, k.name)
 	}
-	for name := range set {
+	for _, name := range slices.Sorted(maps.Keys(set)) {
 		_, err := findKey(name)
-		errs = append(errs, err)
+		errs = append(errs, standsInFile(name, err))
 	}
 	return list, errors.Join(errs...)
 }
@@ -487,10 +508,16 @@ func (s *Spool) SetConfig(name, value string) error {
 	return s.changeConfig(func(set map[string]string) { set[k.name] = strings.TrimSpace(value) })
 }
 
-// UnsetConfig gives a key its default again.
+// UnsetConfig gives a key its default again. One that does not exist is removed
+// from config.json where it stands there.
 func (s *Spool) UnsetConfig(name string) error {
 	k, err := findKey(name)
 	if err != nil {
+		if set, e := s.readConfig(); e == nil {
+			if _, there := set[name]; there {
+				return s.changeConfig(func(set map[string]string) { delete(set, name) })
+			}
+		}
 		return err
 	}
 	return s.changeConfig(func(set map[string]string) { delete(set, k.name) })
@@ -515,13 +542,8 @@ func (s *Spool) changeConfig(change func(map[string]string)) error {
 
 // configJSON is the file: sorted, a key a line, numbers as numbers.
 func configJSON(set map[string]string) []byte {
-	names := make([]string, 0, len(set))
-	for name := range set {
-		names = append(names, name)
-	}
-	slices.Sort(names)
 	b := []byte("{")
-	for i, name := range names {
+	for i, name := range slices.Sorted(maps.Keys(set)) {
 		if i > 0 {
 			b = append(b, ',')
 		}

@@ -139,6 +139,43 @@ func TestConfigUnknownKey(t *testing.T) {
 	}
 }
 
+// A key that does not exist, or that a person wrote with a dash as in a command,
+// can be unset; and what is wrong is always told in one order.
+func TestConfigKeysByHand(t *testing.T) {
+	b := newBench(t)
+	b.clk.freeze()
+	b.put(configFile, `{"max-retries": 9, "retry-base": 5, "retry_base": 4, "nonsense": true, "a": 1, "b": 1, "c": 1, "timeout": "soon"}`)
+	b.clk.add(configAge)
+	first := ""
+	for range 20 {
+		set, err := b.readConfig()
+		must(t, err)
+		_, err = configOf(set)
+		if first == "" {
+			first = err.Error()
+		}
+		if got := err.Error(); got != first {
+			t.Fatalf("it says\n%s, and before\n%s", got, first)
+		}
+	}
+	wantText(t, errors.New(first), `"nonsense" does not exist; "queuectl config unset nonsense" removes it`)
+	all, err := b.Settings()
+	wantText(t, err, `"queuectl config unset nonsense" removes it`)
+	c, _ := b.Config()
+	if c.MaxRetries != 9 || c.RetryBase != 4 || all[0].Value != "4" || all[1].Value != "9" || !all[1].Set {
+		t.Errorf("in force is %+v, and told is %+v", c, all[:2])
+	}
+	for _, name := range []string{"nonsense", "a", "b", "c", "max-retries", "timeout"} {
+		must(t, b.UnsetConfig(name))
+	}
+	if got := b.read(configFile); got != "{\n  \"retry_base\": 4\n}\n" {
+		t.Errorf("left is %s", got)
+	}
+	if err := b.UnsetConfig("nonsense"); err == nil {
+		t.Error("it is unset a second time")
+	}
+}
+
 // What is wrong in a file that was edited by hand does not touch the rest.
 func TestConfigWrongByHand(t *testing.T) {
 	b := newBench(t)
