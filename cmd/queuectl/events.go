@@ -105,8 +105,10 @@ func (e *event) attr(a slog.Attr) {
 		if e.id == "" {
 			e.id = escape(v.String())
 		}
-	case "reason", "err", "error":
+	case "reason":
 		e.reason = escape(v.String())
+	case "err", "error":
+		e.reason = oneLine(v.String())
 	case "retry_at":
 		if v.Kind() == slog.KindTime {
 			e.retryAt = v.Time()

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -26,11 +27,13 @@ func TestEvents(t *testing.T) {
 	log(slog.LevelInfo, "failed", "id", "longer-id", "attempt", 1, "max_retries", 3, "reason", "exit status 1", "retry_at", at.Add(2*time.Second))
 	log(slog.LevelInfo, "dead", "id", "job-A", "attempt", 4, "max_retries", 3, "reason", "signal \x1b[31m")
 	log(slog.LevelWarn, "disk", "error", "no space", "path", "a\nb")
+	log(slog.LevelWarn, "config.json", "error", errors.Join(errors.New("one"), errors.New("two\x07")))
 	want := `12:00:01  job-A  started
 12:00:01  job-A  succeeded
 12:00:01  longer-id  failed: exit status 1, attempt 1 of 4, again in 2s
 12:00:01  job-A      dead: signal \x1b[31m, attempt 4 of 4
 12:00:01  disk: no space, path=a\nb
+12:00:01  config.json: one; two\x07
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", out.String(), want)

@@ -93,7 +93,13 @@ func story(err error) string {
 	if h := hintFor(err); h != "" {
 		s += "; " + h
 	}
-	lines := strings.Split(s, "\n") // of errors.Join
+	return oneLine(s)
+}
+
+// oneLine is the text of an error, which has lines where errors.Join made it, as
+// one line that is safe on a terminal.
+func oneLine(s string) string {
+	lines := strings.Split(s, "\n")
 	for i := range lines {
 		lines[i] = escape(lines[i])
 	}
