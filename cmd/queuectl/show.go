@@ -144,6 +144,9 @@ func attemptDetails(e spool.Entry) string {
 		return fmt.Sprintf("running, pid %d", e.PID)
 	}
 	s := strings.ReplaceAll(string(e.Outcome), "_", " ")
+	if strings.HasPrefix(e.Reason, s) { // cancelled before it started
+		return e.Reason
+	}
 	if e.Reason != "" {
 		return s + ": " + e.Reason
 	}
