@@ -121,11 +121,14 @@ var (
 			case SyncFull, SyncAlways, SyncOff:
 				return l, nil
 			}
-			return nil, errors.New("is not full, always or off")
+			return nil, errNoWord
 		},
 		format: func(v any) string { return string(v.(SyncLevel)) },
 	}
 )
+
+// errNoWord: what is allowed is told beside it.
+var errNoWord = errors.New("is none of the words that it may be")
 
 // runAsKey is the key that must never be passed over.
 const runAsKey = "run_as"
@@ -137,7 +140,7 @@ var runAsKind = valueKind{
 		case RunAsWorker, RunAsOwner:
 			return r, nil
 		}
-		return nil, errors.New("is not worker or owner")
+		return nil, errNoWord
 	},
 	format: func(v any) string { return string(v.(RunAs)) },
 }

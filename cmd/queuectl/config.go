@@ -111,7 +111,7 @@ func setting(s *spool.Spool, name string) (spool.Setting, error) {
 func newConfigList(c *cli) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "list", Short: "List all keys with value, default, bounds and meaning", Args: noArgs,
+		Use: "list", SuggestFor: []string{"show"}, Short: "List all keys with value, default, bounds and meaning", Args: noArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.look(cmd, func(s *spool.Spool) error {

@@ -232,13 +232,25 @@ func wrongFlag(cmd *cobra.Command, err error) error {
 		}
 		var names []string
 		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
-		if n := closest(unknown.GetSpecifiedName(), names); n != "" {
+		if n := meant(cmd, unknown.GetSpecifiedName(), names); n != "" {
 			hint = fmt.Sprintf("did you mean --%s? %s", n, hint)
 		} else if cmd.Name() == "enqueue" {
 			hint = `what belongs to the job's own command goes after "--", as in: queuectl enqueue -- ls -l`
 		}
 	}
 	return usagef(hint, "%v", err)
+}
+
+// otherNames are names of flags that people know from a job's JSON.
+var otherNames = map[string]string{"run-at": "at", "retries": "max-retries"}
+
+// meant is the flag that a name which is none is likely to mean, or "".
+func meant(cmd *cobra.Command, name string, names []string) string {
+	name = strings.ReplaceAll(name, "_", "-")
+	if n := otherNames[name]; cmd.Flag(n) != nil {
+		return n
+	}
+	return closest(name, names)
 }
 
 // subcommand is the Args of a command that only has commands below it.
