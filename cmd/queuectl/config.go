@@ -140,7 +140,7 @@ func byKey(all []spool.Setting) map[string]spool.Setting {
 
 func (c *cli) printConfig(all []spool.Setting) error {
 	t := c.table()
-	t.width = 0 // nothing is cut here
+	t.width, t.widest = 0, 24 // nothing is cut here
 	t.head("KEY", "VALUE", "DEFAULT", "TYPE", "BOUNDS", "MEANING")
 	for _, k := range all {
 		v := cell{text: k.Value}

@@ -15,6 +15,7 @@ type table struct {
 	w      *bufio.Writer
 	width  int // of the terminal; 0: no limit
 	colour bool
+	widest int // a longer text does not widen its column, and pushes its own row aside; 0: no limit
 	widths []int
 	rows   [][]cell
 }
@@ -80,7 +81,9 @@ func (t *table) write() {
 			if i == len(t.widths) {
 				t.widths = append(t.widths, 0)
 			}
-			t.widths[i] = max(t.widths[i], utf8.RuneCountInString(c.text))
+			if n := utf8.RuneCountInString(c.text); t.widest == 0 || n <= t.widest {
+				t.widths[i] = max(t.widths[i], n)
+			}
 		}
 	}
 	for _, row := range t.rows {
@@ -98,7 +101,7 @@ func (t *table) line(row []cell) {
 	for i, c := range row {
 		if i < len(row)-1 {
 			t.cell(c)
-			pad := t.widths[i] - utf8.RuneCountInString(c.text) + 2
+			pad := max(t.widths[i]-utf8.RuneCountInString(c.text), 0) + 2
 			t.w.WriteString(strings.Repeat(" ", pad))
 			at += t.widths[i] + 2
 			continue
