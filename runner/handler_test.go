@@ -141,9 +141,12 @@ func TestSlotsGoOnWhileEndsAreSynced(t *testing.T) {
 				t.Fatal(err)
 			}
 			log := &stuck{Handler: slog.NewTextHandler(io.Discard, nil), on: make(chan struct{})}
-			var now, most atomic.Int32
+			var now atomic.Int32
+			var beside atomic.Bool // two ran at one time
 			r := start(t, s, Options{Drain: true, Logger: slog.New(log), Handlers: map[string]Handler{"k": func(context.Context, *Job) error {
-				most.Store(max(most.Load(), now.Add(1)))
+				if now.Add(1) > 1 {
+					beside.Store(true)
+				}
 				time.Sleep(time.Millisecond)
 				now.Add(-1)
 				return nil
@@ -164,8 +167,8 @@ func TestSlotsGoOnWhileEndsAreSynced(t *testing.T) {
 			if err := r.wait(); err != nil {
 				t.Fatal(err)
 			}
-			if n := log.told.Load(); n != c.jobs || most.Load() != 1 {
-				t.Errorf("%d of %d jobs succeeded, up to %d at one time in one slot", n, c.jobs, most.Load())
+			if n := log.told.Load(); n != c.jobs || beside.Load() {
+				t.Errorf("%d of %d jobs succeeded, two at one time in one slot: %v", n, c.jobs, beside.Load())
 			}
 		})
 	}
