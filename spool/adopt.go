@@ -217,7 +217,7 @@ func (g *staging) adopted(ctx context.Context, p string, info fsys.Info, dec *de
 			if id = idFromFileName(path.Base(p)); id != "" {
 				id += suffix
 			} else {
-				id = s.sys.rand(12)
+				id = s.randomID()
 			}
 		}
 		b := s.adoptedBirth(p, info, dec, id)

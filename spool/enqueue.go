@@ -76,8 +76,10 @@ func (s *Spool) newID(dec *decoded) string {
 	if dec.ID != "" {
 		return dec.ID
 	}
-	return s.sys.rand(12)
+	return s.randomID()
 }
+
+func (s *Spool) randomID() string { return s.random.next(s.sys.rand) }
 
 // newBirth gives a job its due time and priority, and writes its file: what
 // the user wrote, what is missing of id and created_at, and the history, to

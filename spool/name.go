@@ -191,9 +191,23 @@ func ignored(name string) bool {
 // idHash is the sub-directory of an id: the low byte of its CRC-32 in hex.
 func idHash(id string) string {
 	const hex = "0123456789abcdef"
-	c := byte(crc32.ChecksumIEEE([]byte(id)))
+	c := idSum(id)
 	return string([]byte{hex[c>>4], hex[c&15]})
 }
+
+func idSum(id string) byte { return ^byte(crcOf(id)) }
+
+// crcOf is the CRC-32 of a short text, not inverted yet. crc32.Update would have
+// it copied to the heap.
+func crcOf(s string) uint32 {
+	crc := ^uint32(0)
+	for i := range len(s) {
+		crc = crcStep(crc, s[i])
+	}
+	return crc
+}
+
+func crcStep(crc uint32, b byte) uint32 { return crc32.IEEETable[byte(crc)^b] ^ crc>>8 }
 
 func idPath(id string) string  { return "ids/" + idHash(id) + "/" + id + ".json" }
 func logPath(id string) string { return "logs/" + idHash(id) + "/" + id + ".log" }

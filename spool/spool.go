@@ -45,6 +45,7 @@ type Spool struct {
 
 	config configCache
 	group  syncGroup
+	random randomIDs
 }
 
 // Options of Open.
@@ -113,8 +114,12 @@ func Open(dir string, o Options) (*Spool, error) {
 }
 
 // makeDirs makes the spool's directory, and those on the way to it that are
-// missing, where nobody else can lead the way elsewhere.
+// missing, where nobody else can lead the way elsewhere. The way to one that is
+// there is looked at once that is open.
 func makeDirs(abs string) error {
+	if info, err := os.Stat(abs); err == nil && info.IsDir() {
+		return nil
+	}
 	s := &Spool{dir: abs, me: uint32(os.Geteuid())}
 	if err := s.checkWay(abs); err != nil {
 		return err

@@ -293,7 +293,7 @@ func (s *Spool) checkPath(dir string, links *int) error {
 		if *links++; *links > maxLinks {
 			return &SpoolError{Dir: s.dir, Reason: "is reached through too many symbolic links", Hint: "name its real path with --spool"}
 		}
-		if err := s.trustOwner(at, "the symbolic link"); err != nil {
+		if _, err := s.trustOwner(at, "the symbolic link"); err != nil {
 			return err
 		}
 		if !filepath.IsAbs(target) {
@@ -305,12 +305,9 @@ func (s *Spool) checkPath(dir string, links *int) error {
 }
 
 func (s *Spool) trustParent(dir string) error {
-	if err := s.trustOwner(dir, "the directory"); err != nil {
-		return err
-	}
-	info, err := os.Lstat(dir)
+	info, err := s.trustOwner(dir, "the directory")
 	if err != nil {
-		return &SpoolError{Dir: s.dir, Reason: reason(err), Err: err}
+		return err
 	}
 	// With a umask of 002, by custom, goes a group that is its user's alone.
 	uid, gid, _ := fsys.Owner(info)
@@ -324,18 +321,18 @@ func (s *Spool) trustParent(dir string) error {
 	return nil
 }
 
-func (s *Spool) trustOwner(path, what string) error {
+func (s *Spool) trustOwner(path, what string) (fs.FileInfo, error) {
 	info, err := os.Lstat(path)
 	if err != nil {
-		return &SpoolError{Dir: s.dir, Reason: reason(err), Err: err}
+		return nil, &SpoolError{Dir: s.dir, Reason: reason(err), Err: err}
 	}
 	if uid, _, ok := fsys.Owner(info); ok && !s.ours(uid) && !ownsRoot(uid) {
-		return &SpoolError{
+		return nil, &SpoolError{
 			Dir: s.dir, Reason: fmt.Sprintf("is reached through %s %s, which belongs to user %d: its owner could put another in its place", what, path, uid),
 			Hint: "work on it as its owner, or move the spool",
 		}
 	}
-	return nil
+	return info, nil
 }
 
 // ownsRoot reports whether the user owns the root directory. That is nobody
