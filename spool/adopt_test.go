@@ -489,3 +489,19 @@ func TestAdoptAtOnce(t *testing.T) {
 		t.Errorf("%d jobs\n%s", n, b.tree())
 	}
 }
+
+// Where nothing tells who writes a file, its time does; one that lies ahead was
+// given to it, or is another clock's.
+func TestDropFromTheFuture(t *testing.T) {
+	b := newBench(t)
+	b.network = true
+	defer func() { b.network = false }()
+	b.put("pending/x.json", `{"id":"x","command":"true"}`)
+	ahead := b.clk.freeze().Add(2 * time.Hour)
+	must(t, os.Chtimes(b.at("pending/x.json"), ahead, ahead))
+	b.adopt("pending/x.json", "x")
+	must(t, b.Delete(ctx, "x"))
+	b.put("pending/y.json", `{"id":"y","comm`)
+	must(t, os.Chtimes(b.at("pending/y.json"), ahead, ahead))
+	b.refuse("pending/y.json", "not a whole JSON object")
+}

@@ -6,7 +6,9 @@ import (
 	"path"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -242,3 +244,56 @@ func TestSpread(t *testing.T) {
 }
 
 var errBoom = errors.New("boom")
+
+// A batch whose commit cannot be synced is enqueued all the same: who takes the
+// error for none would have all its jobs twice.
+func TestBatchUnsynced(t *testing.T) {
+	b := newBench(t)
+	must(t, b.SetConfig("sync", "full"))
+	b.faults.before("syncdir", "tmp", func() error { return syscall.EIO })
+	ids, err := b.EnqueueBatch(ctx, [][]byte{[]byte(`{"command":"true"}`), []byte(`{"command":"true"}`)})
+	if !errors.Is(err, ErrUnsynced) || !errors.Is(err, syscall.EIO) || len(ids) != 2 {
+		t.Fatalf("%q, %v", ids, err)
+	}
+	for _, id := range ids {
+		b.wantState(id, Pending)
+	}
+}
+
+// So is a single job, whose id comes with the error.
+func TestEnqueueUnsynced(t *testing.T) {
+	b := newBench(t)
+	must(t, b.SetConfig("sync", "full"))
+	twice := false
+	b.faults.syncsNames = &twice
+	b.faults.nth("syncdir", "pending", 0, func() error { return syscall.EIO })
+	id, err := b.EnqueueJSON(ctx, []byte(`{"command":"true"}`))
+	if !errors.Is(err, ErrUnsynced) || !errors.Is(err, syscall.EIO) {
+		t.Fatalf("%q, %v", id, err)
+	}
+	b.wantState(id, Pending)
+}
+
+// An adoption whose commit cannot be synced is one: everybody rolls it forward.
+func TestAdoptUnsynced(t *testing.T) {
+	adopt := func(prepare func(b *bench)) *bench {
+		b := newBench(t)
+		must(t, b.SetConfig("sync", "full"))
+		b.put("pending/x.json", `{"id":"x","command":"true"}`)
+		prepare(b)
+		b.adopt("pending/x.json", "x")
+		return b
+	}
+	syncs := 0
+	for _, op := range adopt(func(b *bench) { b.faults.record() }).faults.recorded() {
+		if strings.HasPrefix(op, "syncdir tmp") {
+			syncs++
+		}
+	}
+	b := adopt(func(b *bench) { // the last one is that of the commit
+		b.faults.nth("syncdir", "tmp", syncs-1, func() error { return syscall.EIO })
+	})
+	if !b.faults.spent() {
+		t.Error("nothing failed")
+	}
+}

@@ -77,8 +77,8 @@ func (r CheckReport) OK() bool {
 // it removes nothing that holds a job.
 func (s *Spool) Check(ctx context.Context, repair bool) (CheckReport, error) {
 	c := &checker{s: s, ctx: ctx, repair: repair}
-	if err := c.tidy(); err != nil {
-		return c.rep, err
+	if err := c.tidy(); err != nil { // one thing keeps nothing else from being checked
+		c.fixed = append(c.fixed, Finding{Text: "not all could be repaired: " + oneLine(err.Error())})
 	}
 	for pass := range 3 {
 		again, err := c.pass()
@@ -413,19 +413,13 @@ func (c *checker) tidy() error {
 		}
 	}
 	rep, err := s.Recover(c.ctx)
-	if err != nil {
-		return err
-	}
 	if rep.Rolled > 0 {
 		c.mended(invTmp, "tmp", "", "rolled %d unfinished change(s) of dead processes", rep.Rolled)
 	}
 	for _, id := range rep.Recovered {
 		c.mended(invRunning, string(Processing), id, "was recovered from a dead pool")
 	}
-	if err := c.tidyFiles(); err != nil {
-		return err
-	}
-	return errors.Join(c.tidyOrphans(), s.pruneTmp())
+	return errors.Join(err, c.tidyFiles(), c.tidyOrphans(), s.pruneTmp())
 }
 
 // tidyFiles adopts foreign inodes and mends torn tails.

@@ -136,7 +136,7 @@ func (s *Spool) unreadable(p string, err error) error {
 	}
 	defer lock.Close()
 	defer lock.Unlock()
-	if errors.Is(err, errIncomplete) && s.sys.now().Sub(info.Mtime) < unfinishedTime {
+	if errors.Is(err, errIncomplete) && !s.unchangedFor(info, unfinishedTime) {
 		return ErrUnfinished
 	}
 	n, ok := ParseName(path.Base(p))
@@ -265,8 +265,11 @@ func (c *Claim) end(e Entry, st State, n Name, killed bool) (State, error) {
 		}
 		err = errors.Join(err, s.acknowledge(r))
 	}
+	if err != nil {
+		return st, err
+	}
 	c.leave(killed)
-	return st, err
+	return st, nil
 }
 
 // An ending is where a settled job goes.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -447,4 +448,63 @@ func TestWatchNeighbour(t *testing.T) {
 		t.Errorf("%q died, it says", name)
 	}
 	b.recover()
+}
+
+// Of a pool whose process cannot be watched, another one waits for the lock,
+// which cannot be broken off: however often it asks, it waits once.
+func TestNeighbourIsWaitedForOnce(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	o := b.another()
+	far := o.sys.self()
+	far.PIDNS = "pid:[1]"
+	o.sys.id = &far
+	other := o.pool()
+	ask := func() <-chan string {
+		c, cancel := context.WithCancel(ctx)
+		ch, err := p.WatchNeighbour(c)
+		must(t, err)
+		t.Cleanup(cancel)
+		return ch
+	}
+	before := runtime.NumGoroutine()
+	for range 50 {
+		c, cancel := context.WithCancel(ctx)
+		ch, err := p.WatchNeighbour(c)
+		must(t, err)
+		time.Sleep(time.Millisecond) // until it waits
+		cancel()
+		if name, ok := <-ch; ok {
+			t.Fatalf("%s is said to be dead", name)
+		}
+	}
+	if n := runtime.NumGoroutine() - before; n > 3 {
+		t.Errorf("%d goroutines more than before wait for one pool", n)
+	}
+	first, second := ask(), ask()
+	o.kill(other)
+	for _, ch := range []<-chan string{first, second} {
+		if name := <-ch; name != other.Name() {
+			t.Errorf("%q has died, want %q", name, other.Name())
+		}
+	}
+	b.recover()
+}
+
+// While a pool writes down what keeps it from its work, its slots go on.
+func TestProblemsDoNotStopClaims(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	at := b.enqueue("x")
+	in, out := make(chan bool), make(chan bool)
+	b.faults.before("sync", "", func() error { close(in); <-out; return nil })
+	told := make(chan error)
+	go func() { told <- p.SetProblems([]Problem{{Reason: "r"}}) }()
+	<-in
+	c, err := p.Claim(at) // would wait for ever
+	must(t, err)
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
+	close(out)
+	must(t, <-told)
+	must(t, p.SetProblems(nil))
 }

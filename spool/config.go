@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"queuectl/spool/internal/fsys"
@@ -449,6 +450,9 @@ func (c *configCache) get(s *Spool) (Config, error) {
 	c.info = info
 	set, err := s.readTrustedConfig()
 	if err != nil {
+		if errors.As(err, new(syscall.Errno)) {
+			c.info = fsys.Info{Size: -1} // says nothing of the file: it is read again
+		}
 		if !c.known {
 			c.value, c.known = defaults, true
 			c.value.RunAs = runAsUnknown

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -298,5 +299,26 @@ func TestDeniesEnv(t *testing.T) {
 	c.EnvDeny = nil
 	if c.DeniesEnv("GITHUB_TOKEN") {
 		t.Error("an empty list denies something")
+	}
+}
+
+// An error of the moment says nothing of config.json, which is read again.
+func TestConfigReadAgain(t *testing.T) {
+	b := newBench(t)
+	must(t, b.SetConfig("max_retries", "7"))
+	if n := b.cfg().MaxRetries; n != 7 {
+		t.Fatalf("max_retries is %d", n)
+	}
+	must(t, b.another().SetConfig("max_retries", "9"))
+	b.clk.add(2 * configAge)
+	b.faults.before("open", "config.json", func() error {
+		return &os.PathError{Op: "open", Path: "config.json", Err: syscall.EMFILE}
+	})
+	if c, err := b.Config(); c.MaxRetries != 7 || !errors.Is(err, syscall.EMFILE) {
+		t.Errorf("with the error: max_retries %d, %v", c.MaxRetries, err)
+	}
+	b.clk.add(2 * configAge)
+	if c, err := b.Config(); c.MaxRetries != 9 || err != nil {
+		t.Errorf("after it: max_retries %d, %v", c.MaxRetries, err)
 	}
 }

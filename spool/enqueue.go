@@ -13,7 +13,7 @@ import (
 
 // Enqueue makes a job and returns its id once the job is as durable as the
 // configured sync level says. An error means that there is no such job, except
-// where it says otherwise.
+// where it says otherwise, as ErrUnsynced does.
 func (s *Spool) Enqueue(ctx context.Context, j Job) (string, error) {
 	if err := j.validUTF8(); err != nil {
 		return "", err
@@ -38,10 +38,10 @@ func (s *Spool) EnqueueJSON(ctx context.Context, data []byte) (string, error) {
 		if dec.ID == "" && errors.Is(err, ErrTaken) {
 			continue // a random id that is taken: another one
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrUnsynced) {
 			return "", err
 		}
-		return b.name.ID, nil
+		return b.name.ID, err
 	}
 }
 
@@ -187,7 +187,7 @@ func (s *Spool) publish(ctx context.Context, b birth) error {
 		return nil
 	}
 	if err := s.group.sync(nil, path.Dir(idPath(b.name.ID)), path.Dir(to)); err != nil {
-		return fmt.Errorf("job %q is enqueued, but may not survive a power cut: %w", b.name.ID, err)
+		return fmt.Errorf("job %q is enqueued, but %w: %w", b.name.ID, ErrUnsynced, err)
 	}
 	return nil
 }
@@ -267,7 +267,8 @@ func (g *staging) writeJob(b *birth) (string, fsys.File, error) {
 
 // EnqueueBatch makes many jobs at once: all or none, also across a crash at
 // any moment. They run in the order given where their priorities are equal. An
-// error is a *BatchError where one job is to blame; nothing is enqueued then.
+// error is a *BatchError where one job is to blame; nothing is enqueued then, or
+// with any other error but ErrUnsynced.
 func (s *Spool) EnqueueBatch(ctx context.Context, jobs [][]byte) ([]string, error) {
 	for {
 		ids, err := s.tryBatch(ctx, jobs)
@@ -292,7 +293,8 @@ func (s *Spool) tryBatch(ctx context.Context, jobs [][]byte) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := g.batch(ctx, births); err != nil {
+	err = g.batch(ctx, births)
+	if err != nil && !errors.Is(err, ErrUnsynced) {
 		_ = g.finish() // rolls back
 		return nil, err
 	}
@@ -307,7 +309,10 @@ func (s *Spool) tryBatch(ctx context.Context, jobs [][]byte) ([]string, error) {
 		}
 	}
 	_ = g.finish()
-	return ids, nil
+	if err != nil {
+		err = fmt.Errorf("the batch is enqueued, but %w", err)
+	}
+	return ids, err
 }
 
 // births decodes the jobs of a batch. Line k is due at least 1 µs after line

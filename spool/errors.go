@@ -18,6 +18,9 @@ var (
 	ErrAmbiguous = errors.New("the short id fits several jobs")
 	ErrState     = errors.New("not possible in this state")
 	ErrUnusable  = errors.New("the spool cannot be used")
+	// Of an enqueue that has made its jobs, and could not sync them: it returns
+	// their ids, too.
+	ErrUnsynced = errors.New("may not survive a power cut")
 
 	// Of a claim or an adoption.
 

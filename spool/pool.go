@@ -38,10 +38,13 @@ type Pool struct {
 	lockFor int // how Claim opens what it locks
 	spares  spareLogs
 
-	mu       sync.Mutex
-	claims   uint64            // claims so far: no two ever have one name
-	held     map[string]*Claim // by "POOL.K"
-	problems string            // as last written
+	mu     sync.Mutex
+	claims uint64                   // claims so far: no two ever have one name
+	held   map[string]*Claim        // by "POOL.K"
+	frees  map[string]chan struct{} // closed when the lock of that pool is free
+
+	told     sync.Mutex // held while it is written
+	problems string     // as last written
 }
 
 // Join makes this process a pool with so many slots. Where jobs run as their
@@ -55,7 +58,7 @@ func (s *Spool) Join(slots int) (*Pool, error) {
 	}
 	for {
 		id := s.sys.self()
-		p := &Pool{s: s, slots: slots, lockFor: s.lockFor, held: make(map[string]*Claim), spares: spareLogs{max: slots}}
+		p := &Pool{s: s, slots: slots, lockFor: s.lockFor, held: make(map[string]*Claim), frees: make(map[string]chan struct{}), spares: spareLogs{max: slots}}
 		p.name = fmt.Sprintf("%s-%d-%s", id.Host, id.PID, s.sys.rand(6))
 		p.file = poolFile{Name: p.name, identity: id, Slots: slots, StartedAt: s.sys.now()}
 		err := p.join()
@@ -231,8 +234,8 @@ func (p *Pool) SetProblems(list []Problem) error {
 	if err != nil {
 		return err
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.told.Lock()
+	defer p.told.Unlock()
 	if string(data) == p.problems || (len(list) == 0 && p.problems == "") {
 		return nil
 	}
@@ -277,7 +280,7 @@ func (p *Pool) WatchNeighbour(ctx context.Context) (<-chan string, error) {
 		ch := make(chan string, 1)
 		go func() {
 			defer close(ch)
-			if p.s.awaitDeath(ctx, next) == nil {
+			if p.awaitDeath(ctx, next) == nil {
 				ch <- next
 			}
 		}()
@@ -287,7 +290,8 @@ func (p *Pool) WatchNeighbour(ctx context.Context) (<-chan string, error) {
 }
 
 // awaitDeath returns when the pool's lock is free.
-func (s *Spool) awaitDeath(ctx context.Context, pool string) error {
+func (p *Pool) awaitDeath(ctx context.Context, pool string) error {
+	s := p.s
 	alive, err := s.poolAlive(pool)
 	if err != nil || !alive {
 		return err
@@ -297,22 +301,37 @@ func (s *Spool) awaitDeath(ctx context.Context, pool string) error {
 			return err
 		}
 	}
-	l, err := s.fs.Lock(workerPath(pool))
-	if err != nil {
-		return nil // it has left
-	}
-	done := make(chan error, 1)
-	go func() {
-		// The one thing that a stop may leave behind: the wait for a lock
-		// cannot be broken off.
-		err := l.RLock()
-		_ = l.Close()
-		done <- err
-	}()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-done:
+	case <-p.free(pool):
 		return nil
 	}
+}
+
+// free is closed when the lock of another pool is free. The wait for a lock
+// cannot be broken off: it is the one thing that a stop may leave behind, and
+// who asks again waits with it.
+func (p *Pool) free(pool string) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if ch := p.frees[pool]; ch != nil {
+		return ch
+	}
+	ch := make(chan struct{})
+	l, err := p.s.fs.Lock(workerPath(pool))
+	if err != nil { // it has left
+		close(ch)
+		return ch
+	}
+	p.frees[pool] = ch
+	go func() {
+		_ = l.RLock()
+		_ = l.Close()
+		p.mu.Lock()
+		delete(p.frees, pool)
+		p.mu.Unlock()
+		close(ch)
+	}()
+	return ch
 }

@@ -613,3 +613,40 @@ func TestRecoverWhatCannotBeTold(t *testing.T) {
 		}
 	}
 }
+
+// What in tmp/ is not ours is not rolled, and not counted as if it were: a pool
+// would list the whole spool for it, again and again.
+func TestForeignInTmpIsNotRolled(t *testing.T) {
+	b := newBench(t)
+	b.leave(invTmp)
+	must(t, os.MkdirAll(b.at("tmp/foo"), 0o700))
+	b.put("tmp/foo/notes.txt", "x")
+	if rep, err := b.Recover(ctx); rep.Rolled != 0 || err == nil || !b.there("tmp/foo/notes.txt") {
+		t.Errorf("rolled %d, %v", rep.Rolled, err)
+	}
+}
+
+// A job that cannot be recovered keeps nothing else from being repaired.
+func TestRepairGoesOn(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	bad := b.claim(p, "x").Path()
+	b.kill(p)
+	y := b.enqueue("y")
+	b.rm("ids/" + idHash("y") + "/y.json")
+	b.faults.fail("open", bad, &os.PathError{Op: "open", Path: bad, Err: syscall.EACCES})
+	rep, err := b.Check(ctx, true)
+	must(t, err)
+	found := func(text string) bool {
+		return slices.ContainsFunc(rep.Findings, func(f Finding) bool { return strings.Contains(f.Text, text) })
+	}
+	if rep.OK() || !found("not all could be repaired") || !found("permission denied") {
+		t.Errorf("not told what cannot be repaired: %+v", rep)
+	}
+	if !found("was made the job's own file") || !b.there("ids/"+idHash("y")+"/y.json") {
+		t.Errorf("%s was not mended: %+v", y, rep)
+	}
+	b.faults.clear()
+	b.recovered("x")
+}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -166,12 +167,9 @@ func (s *Spool) prunedSince(turn fsys.File, every time.Duration) bool {
 // removed.
 func (s *Spool) Prune(ctx context.Context) (int, error) {
 	c := s.cfg()
-	n, err := s.pruneState(ctx, Completed, c.KeepCompleted, c.KeepCompletedCount)
-	if err != nil {
-		return n, err
-	}
-	m, err := s.pruneState(ctx, Dead, c.KeepDead, 0)
-	return n + m, errors.Join(err, s.pruneTmp())
+	n, err1 := s.pruneState(ctx, Completed, c.KeepCompleted, c.KeepCompletedCount)
+	m, err2 := s.pruneState(ctx, Dead, c.KeepDead, 0)
+	return n + m, errors.Join(err1, err2, s.pruneTmp())
 }
 
 // pruneState removes what ended longer than keep ago, by its name and by the
@@ -199,35 +197,33 @@ func (s *Spool) pruneState(ctx context.Context, st State, keep time.Duration, co
 		info, err := s.fs.Lstat(p)
 		return err == nil && info.Mtime.Before(before)
 	})
-	if err != nil || ctx.Err() != nil || count == 0 || total-n <= count {
+	if FileSystemWide(err) || ctx.Err() != nil || count == 0 || total-n <= count {
 		return n, err
 	}
-	oldest, err := s.entries(st, total-n-count)
-	if err != nil {
-		return n, err
-	}
-	m, err := s.pruneAll(ctx, oldest, func(string) bool { return true })
-	return n + m, err
+	oldest, listErr := s.entries(st, total-n-count)
+	m, pruneErr := s.pruneAll(ctx, oldest, func(string) bool { return true })
+	return n + m, cmp.Or(err, listErr, pruneErr)
 }
 
-// pruneAll removes those records for which that holds.
+// pruneAll removes those records for which that holds, and returns the first
+// error: one record that cannot be removed keeps no other one.
 func (s *Spool) pruneAll(ctx context.Context, paths []string, holds func(string) bool) (n int, err error) {
 	for _, p := range paths {
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || FileSystemWide(err) {
 			break
 		}
 		if !holds(p) {
 			continue
 		}
-		ok, err := s.pruneOne(p)
-		if err != nil {
-			return n, err
-		}
+		ok, oneErr := s.pruneOne(p)
 		if ok {
 			n++
 		}
+		if err == nil || FileSystemWide(oneErr) {
+			err = oneErr
+		}
 	}
-	return n, nil
+	return n, err
 }
 
 // pruneOne removes one record, unless somebody is at work with it.

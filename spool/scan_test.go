@@ -328,3 +328,32 @@ func TestOverflowDir(t *testing.T) {
 		}
 	}
 }
+
+// A job in an overflow directory is found without a listing, as any other.
+func TestLookupInOverflow(t *testing.T) {
+	b := newBench(t)
+	if _, known := b.fs.Subdirs(string(Pending)); !known {
+		t.Skip("this file system does not tell how many directories there are in one")
+	}
+	for _, st := range []State{Pending, Completed} {
+		must(t, b.fs.Mkdir(subDir(st, 1)))
+		must(t, b.fs.Mkdir(subDir(st, 2)))
+		b.room[st] = &room{sub: 2, moves: 1}
+	}
+	found := func(in string) {
+		t.Helper()
+		b.faults.record()
+		if at := b.path("x"); path.Dir(at) != in {
+			t.Errorf("it is at %s, want it in %s", at, in)
+		}
+		for _, op := range b.faults.recorded() {
+			if strings.HasPrefix(op, "list ") {
+				t.Errorf("to find it in %s: %s", in, op)
+			}
+		}
+	}
+	b.enqueue("x")
+	found("pending/2")
+	b.settle(b.claim(b.pool(), "x"), Result{Outcome: Succeeded}, Completed)
+	found("completed/2")
+}

@@ -615,3 +615,36 @@ func TestFullDiskDoesNotOverflow(t *testing.T) {
 	}
 	b.settle(c, Result{Outcome: Succeeded}, Completed)
 }
+
+// An end that fails after the job lies in its new state, too, leaves the claim
+// as it is: it is tried again, and the job stays locked until then.
+func TestEndFailsLate(t *testing.T) {
+	eio := &os.PathError{Op: "x", Path: "x", Err: syscall.EIO}
+	for what, c := range map[string]struct {
+		op, match string
+		res       Result
+		want      State
+	}{
+		"sync":              {"sync", "", Result{Outcome: FailedOutcome, RetryAt: time.Now().Add(time.Hour)}, Failed},
+		"sync of a success": {"sync", "", Result{Outcome: Succeeded}, Completed},
+		"request to cancel": {"unlink", "control/", Result{Outcome: Succeeded}, Completed},
+	} {
+		t.Run(what, func(t *testing.T) {
+			b := newBench(t)
+			once := true
+			b.faults.syncsNames = &once
+			must(t, b.SetConfig("sync", "always"))
+			b.enqueue("x")
+			cl := b.claim(b.pool(), "x")
+			b.faults.before(c.op, c.match, func() error { return eio })
+			if _, err := cl.Settle(c.res); !errors.Is(err, syscall.EIO) {
+				t.Fatalf("the first end: %v", err)
+			}
+			if _, _, err := b.lockJob(cl.Path()); !errors.Is(err, ErrHeld) {
+				t.Errorf("its lock after the first end: %v", err)
+			}
+			b.settle(cl, c.res, c.want)
+			b.wantState("x", c.want)
+		})
+	}
+}

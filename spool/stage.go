@@ -2,6 +2,7 @@ package spool
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -92,14 +93,18 @@ func (s *Spool) lockDir(path string) (fsys.File, error) {
 	return nil, nil
 }
 
-// commit makes what is staged final: from here on everybody rolls it forward.
+// commit makes what is staged final: from here on everybody rolls it forward,
+// also where the error is ErrUnsynced.
 func (g *staging) commit(sync bool) error {
 	if err := g.s.fs.RenameNoReplace(g.path, g.path+committed); err != nil {
 		return err
 	}
 	g.path += committed
-	if sync {
-		return g.s.group.sync(nil, "tmp")
+	if !sync {
+		return nil
+	}
+	if err := g.s.group.sync(nil, "tmp"); err != nil {
+		return fmt.Errorf("%w: %w", ErrUnsynced, err)
 	}
 	return nil
 }

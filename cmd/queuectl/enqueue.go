@@ -151,15 +151,15 @@ func (o *enqueueOptions) enqueue(cmd *cobra.Command, f func(context.Context, *sp
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
 	ids, err := f(cmd.Context(), s)
-	if err != nil {
+	if err != nil && !errors.Is(err, spool.ErrUnsynced) {
 		return err
 	}
-	return lines(o.Out, func(w io.Writer) error {
+	return errors.Join(err, lines(o.Out, func(w io.Writer) error {
 		for _, id := range ids {
 			fmt.Fprintln(w, id)
 		}
 		return nil
-	})
+	}))
 }
 
 // program makes a job of a program and its arguments.
