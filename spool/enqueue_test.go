@@ -3,6 +3,8 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -363,4 +365,57 @@ func TestExchangedJobsIDIsTaken(t *testing.T) {
 	_, err := b.EnqueueJSON(ctx, []byte(jobText("x")))
 	wantErr(t, err, ErrTaken)
 	b.adopt(p, "x")
+}
+
+// A spool that was closed is used no more: the numbers of its directories may be
+// those of somebody else's by then.
+func TestUseAfterClose(t *testing.T) {
+	s, err := Open(t.TempDir()+"/s", Options{Create: true})
+	must(t, err)
+	_, err = s.EnqueueJSON(ctx, []byte(`{"command":"true"}`))
+	must(t, err)
+	must(t, s.Close())
+	other := t.TempDir()
+	for range 30 { // they get those numbers
+		d, err := os.Open(other)
+		must(t, err)
+		defer d.Close()
+	}
+	if id, err := s.EnqueueJSON(ctx, []byte(`{"command":"true"}`)); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("enqueued %q, %v", id, err)
+	}
+	if err := s.Pause(); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("paused: %v", err)
+	}
+	if err := s.SyncNow(); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("synced: %v", err)
+	}
+	if names, err := os.ReadDir(other); err != nil || len(names) > 0 {
+		t.Errorf("in another directory: %v, %v", names, err)
+	}
+}
+
+// A close waits for what is at work.
+func TestCloseWhileUsed(t *testing.T) {
+	for range 20 {
+		s, err := Open(t.TempDir()+"/s", Options{Create: true})
+		must(t, err)
+		must(t, s.SetConfig("sync", "off"))
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				for {
+					if _, err := s.EnqueueJSON(ctx, []byte(`{"command":"true"}`)); err != nil {
+						if !errors.Is(err, fs.ErrClosed) && !errors.Is(err, fs.ErrNotExist) { // its staging has gone
+							t.Error(err)
+						}
+						return
+					}
+				}
+			})
+		}
+		time.Sleep(2 * time.Millisecond)
+		must(t, s.Close())
+		all.Wait()
+	}
 }

@@ -2,6 +2,7 @@ package spool
 
 import (
 	"fmt"
+	"os"
 
 	"queuectl/spool/internal/fsys"
 )
@@ -19,9 +20,18 @@ const (
 	runAsUnknown RunAs = ""
 )
 
-// mayOwn refuses to run jobs as their owners where we are not root.
+// mayOwn refuses to run jobs as their owners where we are not root, or cannot
+// keep them from writing who that is.
 func (s *Spool) mayOwn() error {
-	if s.cfg().RunAs != RunAsOwner || s.me == 0 {
+	switch {
+	case s.cfg().RunAs != RunAsOwner:
+		return nil
+	case s.lockFor != os.O_RDONLY:
+		return &SpoolError{
+			Dir: s.dir, Reason: "its jobs run as their owners (config run_as), " + ownFileWritable,
+			Hint: "put the spool on a local file system",
+		}
+	case s.me == 0:
 		return nil
 	}
 	return &SpoolError{
@@ -29,6 +39,10 @@ func (s *Spool) mayOwn() error {
 		Hint: "start the worker as root, on a spool of root",
 	}
 }
+
+// ownFileWritable: locks need a file that is open for writing there, and the
+// job inherits the lock.
+const ownFileWritable = "and on a network file system each could write into its own file who that is"
 
 // runsAs decides as whom a job is to run: asOwner says that it is the user and
 // not ourselves. An error leaves the job where it is.
@@ -47,6 +61,8 @@ func (s *Spool) runsAs(r *record) (uid uint32, asOwner bool, err error) {
 	switch {
 	case s.me != 0:
 		err = why(`is to run as its owner (config run_as), and this worker is not root`, "start one as root")
+	case s.lockFor != os.O_RDONLY:
+		err = why("is to run as its owner (config run_as), "+ownFileWritable, "put the spool on a local file system")
 	case r.dec.Kind != "":
 		err = why("is to run as its owner (config run_as), and handlers run as their worker", "give it to a worker of another spool")
 	case uid == 0:

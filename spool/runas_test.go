@@ -110,3 +110,22 @@ func TestUnknownRunAs(t *testing.T) {
 		b.clk.add(configAge)
 	}
 }
+
+// Where locks need a file that is open for writing, a job could write into its
+// own file as whom it is to run: nobody runs there but as the worker.
+func TestRunAsOwnerNeedsALocalFileSystem(t *testing.T) {
+	b := asOwner(t)
+	at := b.dropped("x", 61235)
+	p := b.pool()
+	b.lockFor, p.lockFor = os.O_RDWR, os.O_RDWR
+	_, err := p.Claim(at)
+	var u *UntrustedError
+	if !errors.As(err, &u) || !strings.Contains(err.Error(), "network file system") {
+		t.Errorf("claim: %v", err)
+	}
+	if _, err := b.Join(1); !errors.Is(err, ErrUnusable) || !strings.Contains(err.Error(), "network file system") {
+		t.Errorf("join: %v", err)
+	}
+	must(t, b.SetConfig("run_as", "worker"))
+	b.settle(b.claim(p, "x"), Result{Outcome: Succeeded}, Completed)
+}

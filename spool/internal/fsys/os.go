@@ -33,7 +33,9 @@ type OS struct {
 	dirs  map[string]int      // top-level directory -> handle
 	below map[string]struct{} // directories in those that were seen to be some
 	old   []int               // handles that were replaced, closed at the end
-	done  bool
+
+	life sync.RWMutex // held for reading by each call that uses a handle
+	done bool
 }
 
 var _ FS = (*OS)(nil)
@@ -60,10 +62,21 @@ func Open(dir string) (*OS, error) {
 // SyncsNames is known of a few file systems.
 func (o *OS) SyncsNames() bool { return o.syncsNames() }
 
-// Close gives back all handles.
+// use keeps the handles open until done is called. Once they were given back,
+// their numbers may be somebody else's: fs.ErrClosed.
+func (o *OS) use() (done func(), err error) {
+	o.life.RLock()
+	if o.done {
+		o.life.RUnlock()
+		return nil, fs.ErrClosed
+	}
+	return o.life.RUnlock, nil
+}
+
+// Close gives back all handles, once no call uses them any more.
 func (o *OS) Close() error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	o.life.Lock()
+	defer o.life.Unlock()
 	if o.done {
 		return nil
 	}
@@ -162,9 +175,6 @@ func (o *OS) look(fd int, sub string) error {
 func (o *OS) reopen(top string, stale int) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.done {
-		return -1, fs.ErrClosed
-	}
 	if fd, ok := o.dirs[top]; ok && fd != stale {
 		return fd, nil
 	}
@@ -215,6 +225,11 @@ func (o *OS) Moved() bool {
 // Refresh compares every handle with its name, and has sub-directories looked
 // at again.
 func (o *OS) Refresh() {
+	done, err := o.use()
+	if err != nil {
+		return
+	}
+	defer done()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	clear(o.below)
@@ -233,6 +248,11 @@ func (o *OS) Refresh() {
 
 // do runs an operation on one path.
 func (o *OS) do(op, path string, f func(fd int, name string) error) error {
+	done, err := o.use()
+	if err != nil {
+		return &os.PathError{Op: op, Path: o.abs(path), Err: err}
+	}
+	defer done()
 	for range 2 {
 		fd, name, err := o.at(path)
 		if err == nil {
@@ -250,7 +270,11 @@ func (o *OS) do(op, path string, f func(fd int, name string) error) error {
 
 // do2 runs an operation on two paths.
 func (o *OS) do2(op, oldpath, newpath string, f func(ofd int, oname string, nfd int, nname string) error) error {
-	var err error
+	done, err := o.use()
+	if err != nil {
+		return &os.LinkError{Op: op, Old: o.abs(oldpath), New: o.abs(newpath), Err: err}
+	}
+	defer done()
 	for range 2 {
 		var ofd, nfd int
 		var oname, nname string
@@ -410,10 +434,29 @@ func (o *OS) SyncAll(files []File, dirs []string) error {
 
 // SyncFS makes the whole file system durable.
 func (o *OS) SyncFS() error {
-	if err := retry(func() error { return syncfs(o.root) }); err != nil {
+	done, err := o.use()
+	if err == nil {
+		defer done()
+		err = retry(func() error { return syncfs(o.root) })
+	}
+	if err != nil {
 		return &os.PathError{Op: "sync", Path: o.dir, Err: err}
 	}
 	return nil
+}
+
+// Space tells what is free.
+func (o *OS) Space() (sp Space, err error) {
+	done, err := o.use()
+	if err != nil {
+		return sp, err
+	}
+	defer done()
+	err = retry(func() (err error) {
+		sp, err = spaceOf(o.root)
+		return err
+	})
+	return sp, err
 }
 
 // Lock opens a path to be locked. The file is never created: an empty file

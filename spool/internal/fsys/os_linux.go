@@ -64,18 +64,15 @@ var networkTypes = map[uint32]bool{
 
 // Network tells by statfs(2).
 func (o *OS) Network() bool {
-	var st unix.Statfs_t
-	if unix.Fstatfs(o.root, &st) != nil {
-		return false
-	}
-	return networkTypes[uint32(st.Type)]
+	st, err := o.statfs()
+	return err == nil && networkTypes[uint32(st.Type)]
 }
 
 // Subdirs tells by the link count, which is 2 and one for each sub-directory
 // on these file systems. (One of ext4 with too many for that has a count of 1.)
 func (o *OS) Subdirs(path string) (n int, known bool) {
-	var st unix.Statfs_t
-	if unix.Fstatfs(o.root, &st) != nil {
+	st, err := o.statfs()
+	if err != nil {
 		return 0, false
 	}
 	switch uint32(st.Type) {
@@ -213,17 +210,25 @@ func ReadBrief(path string, buf []byte) ([]byte, error) {
 	return buf[:n], nil
 }
 
-// Space tells by statfs(2).
-func (o *OS) Space() (Space, error) {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(o.root, &st); err != nil {
-		return Space{}, err
+// statfs tells about the file system.
+func (o *OS) statfs() (st unix.Statfs_t, err error) {
+	done, err := o.use()
+	if err != nil {
+		return st, err
 	}
+	defer done()
+	err = retry(func() error { return unix.Fstatfs(o.root, &st) })
+	return st, err
+}
+
+func spaceOf(fd int) (Space, error) {
+	var st unix.Statfs_t
+	err := unix.Fstatfs(fd, &st)
 	return Space{
 		FreeBytes: st.Bavail * uint64(st.Bsize), TotalBytes: st.Blocks * uint64(st.Bsize),
 		FreeFiles: st.Ffree, TotalFiles: st.Files,
 		ReadOnly: st.Flags&unix.ST_RDONLY != 0,
-	}, nil
+	}, err
 }
 
 const aclAttribute = "system.posix_acl_access"

@@ -53,16 +53,3 @@ func (o *OS) syncTogether(files []File, dirs []string) error { return SyncEach(o
 
 // Network cannot be told apart here; the slow scan finds what no event tells.
 func (o *OS) Network() bool { return false }
-
-// Space tells by statfs(2).
-func (o *OS) Space() (Space, error) {
-	var st unix.Statfs_t
-	if err := unix.Fstatfs(o.root, &st); err != nil {
-		return Space{}, err
-	}
-	return Space{
-		FreeBytes: uint64(st.Bavail) * uint64(st.Bsize), TotalBytes: st.Blocks * uint64(st.Bsize), //nolint:unconvert // differs by system
-		FreeFiles: uint64(st.Ffree), TotalFiles: st.Files, //nolint:unconvert // differs by system
-		ReadOnly: st.Flags&unix.MNT_RDONLY != 0,
-	}, nil
-}
