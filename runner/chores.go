@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"queuectl/spool"
@@ -34,6 +35,7 @@ const (
 	reporting         // write down problems for status
 	draining          // look whether all is done
 	rewatching        // try again to watch what could not be watched
+	probing           // look whether the file system takes changes again
 	choreCount
 )
 
@@ -52,7 +54,7 @@ type work func(ctx context.Context) (finish func())
 func (d *dispatcher) initChores() {
 	for name, begin := range [choreCount]func() work{
 		listNames: d.list, recovering: d.recover, pruning: d.prune,
-		syncing: d.sync, reporting: d.report, draining: d.lookIfDone, rewatching: d.rewatch,
+		syncing: d.sync, reporting: d.report, draining: d.lookIfDone, rewatching: d.rewatch, probing: d.probe,
 	} {
 		d.chores[name].begin = begin
 	}
@@ -68,13 +70,16 @@ func (d *dispatcher) wantAt(name int, at time.Time) {
 
 // startChores starts what is wanted and does not run.
 func (d *dispatcher) startChores(ctx context.Context) {
-	if d.stopping() {
-		return
+	if !d.stopping() {
+		d.wantListing()
+		d.wantLook()
+		d.wantProbe()
 	}
-	d.wantListing()
-	d.wantLook()
 	for i := range d.chores {
 		c := &d.chores[i]
+		if d.rests(i) {
+			continue
+		}
 		if !c.at.IsZero() && !c.at.After(d.now) {
 			c.wanted, c.at = true, time.Time{}
 		}
@@ -93,6 +98,10 @@ func (d *dispatcher) startChores(ctx context.Context) {
 	}
 }
 
+// rests reports whether a chore is not begun any more: while the pool stops,
+// what has ended is made durable, and nothing else is done.
+func (d *dispatcher) rests(name int) bool { return d.stopping() && name != syncing }
+
 func (d *dispatcher) choresRunning() bool {
 	for i := range d.chores {
 		if d.chores[i].running {
@@ -105,7 +114,7 @@ func (d *dispatcher) choresRunning() bool {
 // choresWake is when the next chore's time comes.
 func (d *dispatcher) choresWake() (at time.Time) {
 	for i := range d.chores {
-		if !d.chores[i].running {
+		if !d.chores[i].running && !d.rests(i) {
 			at = earliest(at, d.chores[i].at)
 		}
 	}
@@ -174,8 +183,15 @@ func (d *dispatcher) listed(g *listing, err error) {
 
 func (d *dispatcher) recover() work {
 	return func(ctx context.Context) func() {
+		made, missing := d.p.q.MakeMissing()
 		rep, err := d.p.m.Recover(ctx)
-		return func() { d.recovered(rep, err) }
+		return func() {
+			if len(made) > 0 {
+				d.log.Warn("made again what was missing", "directories", strings.Join(made, " "))
+				d.want(listNames)
+			}
+			d.recovered(rep, errors.Join(missing, err))
+		}
 	}
 }
 
@@ -232,6 +248,10 @@ func (d *dispatcher) prune() work {
 // settledOne notes that a job was settled: it is to be made durable soon.
 func (d *dispatcher) settledOne() {
 	d.settled = true
+	d.syncSoon()
+}
+
+func (d *dispatcher) syncSoon() {
 	if d.unsynced {
 		return
 	}
@@ -248,7 +268,34 @@ func (d *dispatcher) sync() work {
 		if cfg.Sync == spool.SyncFull {
 			err = d.p.q.SyncNow()
 		}
-		return func() { d.warn("cannot sync the spool", err) }
+		return func() {
+			d.warn("cannot sync the spool", err)
+			if err != nil {
+				d.syncSoon()
+			}
+		}
+	}
+}
+
+// probe looks whether the file system takes changes again, so that no job is
+// claimed in vain for that.
+func (d *dispatcher) probe() work {
+	return func(context.Context) func() {
+		err := d.p.q.TryRoom()
+		return func() {
+			if d.blocked == nil {
+				return
+			}
+			if d.mayTry = !spool.FileSystemWide(err); !d.mayTry {
+				d.block(err)
+			}
+		}
+	}
+}
+
+func (d *dispatcher) wantProbe() {
+	if d.blocked != nil && !d.mayTry && !d.chores[probing].running && !d.now.Before(d.tryAt) {
+		d.want(probing)
 	}
 }
 

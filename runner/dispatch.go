@@ -62,9 +62,10 @@ type dispatcher struct {
 	lookedAt   time.Time       // whether the spool is in its place and not paused
 	lost       error           // the spool is not in its place: the pool ends
 	blocked    error           // of the whole file system: nothing is claimed until it is gone
-	tryAt      time.Time
-	listings   int       // so far
-	listFrom   time.Time // the slow scan lists no sooner
+	tryAt      time.Time       // then the file system is asked
+	mayTry     bool            // and one job is tried, once it takes changes
+	listings   int             // so far
+	listFrom   time.Time       // the slow scan lists no sooner
 	recoveries int
 	unsynced   bool // something was settled since the last sync
 	settled    bool // something was settled since the last pruning
@@ -160,12 +161,11 @@ func (d *dispatcher) wake() time.Time {
 	at := earliest(d.scanAt, d.stopWake())
 	if !d.stopping() {
 		at = earliest(earliest(at, d.ring.at), d.order.wake())
-		at = earliest(at, d.choresWake())
 		if d.blocked != nil && d.tryAt.After(d.now) {
 			at = earliest(at, d.tryAt)
 		}
 	}
-	return at
+	return earliest(at, d.choresWake())
 }
 
 // listAnew looks around, and lists all names at once.
@@ -224,7 +224,7 @@ func (d *dispatcher) warn(what string, err error) {
 
 // handOut gives work to the free slots.
 func (d *dispatcher) handOut(ctx context.Context) {
-	if d.stopping() || (d.blocked != nil && d.now.Before(d.tryAt)) {
+	if d.stopping() || (d.blocked != nil && !d.mayTry) {
 		return
 	}
 	for d.adopts < maxAdopting && d.order.drops.Len() > 0 {
@@ -238,6 +238,7 @@ func (d *dispatcher) handOut(ctx context.Context) {
 	for looked := false; d.busy < d.p.o.Slots && len(d.running) < d.p.o.Slots+maxSyncing; looked = true {
 		it := d.next()
 		if it == nil {
+			d.unblock() // there is nothing that tells better
 			return
 		}
 		if !looked && d.shut() {
@@ -280,13 +281,13 @@ func (d *dispatcher) lookIfLost() bool {
 	return d.lost != nil
 }
 
-// tried reports that this was the one try a second that a file system gets
-// which refuses everything.
+// tried reports that this was the one try that a file system gets which refused
+// everything.
 func (d *dispatcher) tried() bool {
 	if d.blocked == nil {
 		return false
 	}
-	d.tryAt = d.now.Add(retryFull)
+	d.mayTry, d.tryAt = false, d.now.Add(retryFull)
 	return true
 }
 

@@ -45,14 +45,22 @@ func cleanEnviron(environ []string) []string {
 // given is the part of the pool's environment that its commands get. It is made
 // anew where the configuration has changed.
 func (p *Pool) given() []string {
+	passed, kept := p.pass()
+	if len(kept) > 0 {
+		p.o.Logger.Info("kept from jobs by config env_deny", "names", strings.Join(kept, " "))
+	}
+	return passed
+}
+
+// pass is given, and, where it was made anew, the names that are kept from jobs.
+func (p *Pool) pass() (passed, kept []string) {
 	c, _ := p.q.Config() // status tells of errors in it
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.passed != nil && slices.Equal(p.denied, c.EnvDeny) {
-		return p.passed
+		return p.passed, nil
 	}
 	p.denied, p.passed = c.EnvDeny, make([]string, 0, len(p.env))
-	var kept []string
 	for _, kv := range p.env {
 		if name, _, _ := strings.Cut(kv, "="); c.DeniesEnv(name) {
 			kept = append(kept, name)
@@ -60,10 +68,7 @@ func (p *Pool) given() []string {
 			p.passed = append(p.passed, kv)
 		}
 	}
-	if len(kept) > 0 {
-		p.o.Logger.Info("kept from jobs by config env_deny", "names", strings.Join(kept, " "))
-	}
-	return p.passed
+	return p.passed, kept
 }
 
 // environ is the environment of a command: a base, over it the job's, and over

@@ -62,11 +62,16 @@ type running struct {
 // start has a pool work until the end of the test at the latest.
 func start(t testing.TB, s *spool.Spool, o Options) *running {
 	t.Helper()
+	return run(t, join(t, s, o))
+}
+
+func join(t testing.TB, s *spool.Spool, o Options) *Pool {
+	t.Helper()
 	p, err := New(s, o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return run(t, p)
+	return p
 }
 
 func run(t testing.TB, p *Pool) *running {

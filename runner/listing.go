@@ -94,7 +94,7 @@ func (o *order) merge(g *listing) (fresh int) {
 		o.known = make(map[string]*item, len(g.due.items)+len(g.ready.items)+len(g.drops.items))
 	}
 	due := o.mergeInto(&o.due, &g.due)
-	o.probe = append(o.probe, due...)
+	o.toProbe(due...)
 	fresh = len(due) + len(o.mergeInto(&o.ready, &g.ready)) + len(o.mergeInto(&o.drops, &g.drops))
 	o.again.more = false
 	if g.ready.more || g.due.more || g.drops.more {

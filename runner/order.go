@@ -1,6 +1,7 @@
 package runner
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -175,11 +176,23 @@ func (o *order) place(it *item, now time.Time) {
 		o.put(&o.ready, it)
 	default:
 		if !it.opened {
-			o.probe = append(o.probe, it)
+			o.toProbe(it)
 		}
 		o.put(&o.due, it)
 	}
 }
+
+// toProbe notes items whose files are to be asked when nothing is ready. Most
+// become due before that, and are let go.
+func (o *order) toProbe(items ...*item) {
+	o.probe = append(o.probe, items...)
+	if len(o.probe) > 2*o.due.Len()+1024 {
+		o.probe = slices.DeleteFunc(o.probe, func(it *item) bool { return !o.probes(it) })
+	}
+}
+
+// probes reports whether an item's file is still to be asked.
+func (o *order) probes(it *item) bool { return it.in == &o.due && !it.opened }
 
 // put puts an item into a line, or leaves it to a later listing.
 func (o *order) put(l *line, it *item) {
@@ -230,7 +243,7 @@ func (o *order) next() *item {
 	for len(o.probe) > 0 {
 		it := o.probe[0]
 		o.probe = o.probe[1:]
-		if it.in == &o.due && !it.opened {
+		if o.probes(it) {
 			it.takeOut()
 			return it
 		}

@@ -280,3 +280,29 @@ func TestEarliest(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// What becomes due before its file was asked is let go, however long others wait
+// to start.
+func TestProbesAreLetGo(t *testing.T) {
+	now := time.Now()
+	o := newOrder(1000, 0)
+	add := func(in time.Duration, id string) {
+		n := spool.Name{Time: now.Add(in), Priority: 5, ID: id}
+		o.add("failed/"+n.String(), n, true, now)
+	}
+	add(-time.Hour, "backlog") // so that something is always ready
+	for i := range 10_000 {
+		add(time.Millisecond, fmt.Sprint("j", i))
+		now = now.Add(2 * time.Millisecond)
+		o.promote(now)
+		o.forget(o.next())
+	}
+	if n := len(o.probe); n > 2000 {
+		t.Errorf("%d items are noted, of which %d wait", n, o.due.Len())
+	}
+	add(time.Hour, "later")
+	o.forget(o.next())
+	if it := o.next(); it == nil || it.id() != "later" {
+		t.Errorf("asked next is %+v, want later", it)
+	}
+}

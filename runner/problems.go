@@ -79,8 +79,7 @@ func (d *dispatcher) block(err error) {
 		d.log.Error("nothing is started until the file system takes changes again", "error", err)
 		d.want(reporting)
 	}
-	d.blocked = err
-	d.tryAt = d.now.Add(retryFull)
+	d.blocked, d.mayTry, d.tryAt = err, false, d.now.Add(retryFull)
 }
 
 func (d *dispatcher) unblock() {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -263,4 +265,70 @@ func TestStopLeavesWhatDoesNotEnd(t *testing.T) {
 			t.Errorf("%s: settled by a pool that has left", j.State)
 		}
 	})
+}
+
+type syncCounter struct {
+	queue
+	n atomic.Int32
+}
+
+func (q *syncCounter) SyncNow() error {
+	q.n.Add(1)
+	return q.queue.SyncNow()
+}
+
+// What ends while a pool stops is made durable as what ended before: others may
+// have long to go.
+func TestSyncWhileStopping(t *testing.T) {
+	s := newSpool(t, "sync", "full", "sync_interval", "10ms")
+	enqueue(t, s, `{"id":"a","kind":"k"}`)
+	enqueue(t, s, `{"id":"b","kind":"l"}`)
+	endA, endB := make(chan bool), make(chan bool)
+	began := make(chan bool, 2)
+	wait := func(end chan bool) Handler {
+		return func(context.Context, *Job) error {
+			began <- true
+			<-end
+			return nil
+		}
+	}
+	p := join(t, s, Options{Slots: 2, Grace: time.Hour, Handlers: map[string]Handler{"k": wait(endA), "l": wait(endB)}})
+	q := &syncCounter{queue: p.q}
+	p.q = q
+	r := run(t, p)
+	<-began
+	<-began
+	r.Stop()
+	close(endA)
+	untilState(t, s, "a", spool.Completed)
+	until(t, "a sync", func() bool { return q.n.Load() > 0 })
+	close(endB)
+	if err := r.wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A logger may stop the pool, whatever it is told.
+func TestLoggerThatStops(t *testing.T) {
+	s := newSpool(t)
+	enqueue(t, s, `{"id":"a","command":"true"}`)
+	var p *Pool
+	p = join(t, s, Options{Commands: true, Environ: append(os.Environ(), "X_TOKEN=1"), Logger: slog.New(&stopper{stop: func() { p.Stop() }})})
+	if err := p.Run(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+type stopper struct {
+	slog.Handler
+	stop func()
+}
+
+func (h *stopper) Enabled(context.Context, slog.Level) bool { return true }
+func (h *stopper) WithAttrs([]slog.Attr) slog.Handler       { return h }
+func (h *stopper) Handle(_ context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "kept from jobs") {
+		h.stop()
+	}
+	return nil
 }

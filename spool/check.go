@@ -405,12 +405,12 @@ func (c *checker) tidy() error {
 		return nil
 	}
 	s := c.s
-	for _, d := range directories {
-		if made, err := s.madeDir(d); err != nil {
-			return err
-		} else if made {
-			c.mended(invSpool, d, "", "the directory was missing")
-		}
+	made, err := s.MakeMissing()
+	if err != nil {
+		return err
+	}
+	for _, d := range made {
+		c.mended(invSpool, d, "", "the directory was missing")
 	}
 	rep, err := s.Recover(c.ctx)
 	if rep.Rolled > 0 {

@@ -64,10 +64,18 @@ func (s *Spool) RequestStop(pool string, now bool) error {
 	return s.ask(pool+stopSuffix, request{Life: pool, At: s.stamp(), Now: now})
 }
 
-// StopRequested reports whether somebody asked this pool to stop.
+// StopRequested reports whether somebody asked this pool to stop. A request that
+// means another one is removed.
 func (p *Pool) StopRequested() (stop, now bool) {
-	q, _, ok := p.s.request(p.name + stopSuffix)
-	return ok, ok && q.Now
+	q, info, ok := p.s.request(p.name + stopSuffix)
+	switch {
+	case !ok:
+		return false, false
+	case q.Life == p.name, q.Life == "" && !info.Mtime.Add(coarseClock).Before(p.file.StartedAt):
+		return true, q.Now
+	}
+	_ = p.s.removeIfThere("control/" + p.name + stopSuffix)
+	return false, false
 }
 
 // cancelled reports whether a request to cancel means the job with this

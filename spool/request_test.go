@@ -415,3 +415,27 @@ func TestCommandOnAHeldJob(t *testing.T) {
 	must(t, b.Delete(ctx, "x"))
 	_ = f.Close()
 }
+
+// A request to stop names the pool that it means. One that means another, or was
+// made by hand for what is younger than it, is removed.
+func TestStopOfAnother(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	at := "control/" + p.Name() + ".stop"
+	for text, want := range map[string]bool{
+		`{"life":"` + p.Name() + `"}`:  true,
+		`{"life":"other-4711-abcdef"}`: false,
+		``:                             true,
+	} {
+		b.put(at, text)
+		if stop, _ := p.StopRequested(); stop != want || b.there(at) != want {
+			t.Errorf("%q: stops %v, is kept %v; want %v", text, stop, b.there(at), want)
+		}
+	}
+	b.put(at, "")
+	old := p.file.StartedAt.Add(-time.Minute)
+	must(t, os.Chtimes(b.at(at), old, old))
+	if stop, _ := p.StopRequested(); stop || b.there(at) {
+		t.Errorf("older than the pool: stops %v, is kept %v", stop, b.there(at))
+	}
+}

@@ -225,6 +225,9 @@ func (w *Watcher) hint(n *fsnotify.Watcher, e fsnotify.Event) (Hint, bool) {
 		ok := w.watch(n, rel)
 		return Hint{}, !ok || e.Has(fsnotify.Create)
 	}
+	if dir == "workers" && !strings.HasSuffix(name, ".json") {
+		return Hint{}, false // worker.log, say, whose every line is an event
+	}
 	if dir == "workers" && e.Has(fsnotify.Remove) {
 		return Hint{Path: rel}, true // a pool has left
 	}

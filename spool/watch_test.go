@@ -255,3 +255,24 @@ func TestWatchEnds(t *testing.T) {
 	w.work.Wait()
 	must(t, w.Close())
 }
+
+// What in workers/ is no pool's file wakes nobody: each line of worker.log would.
+func TestWorkerLogWakesNobody(t *testing.T) {
+	b := newBench(t)
+	b.leave()
+	w, err := b.Watch(ctx)
+	must(t, err)
+	defer w.Close()
+	for _, name := range []string{"worker.log", "x-1-abcdef.problems"} {
+		b.put("workers/"+name, "x\n")
+	}
+	b.enqueue("x")
+	for {
+		h := <-w.Hints()
+		if stateOf(h.Path) == Pending {
+			break
+		}
+		t.Errorf("hint of %q", h.Path)
+	}
+	b.rm("workers/x-1-abcdef.problems")
+}

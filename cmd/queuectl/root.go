@@ -111,6 +111,8 @@ func wordOf(args []string) string {
 		switch a := args[i]; {
 		case a == "--spool":
 			i++
+		case a == "-h", a == "--help": // of all
+			return ""
 		case !strings.HasPrefix(a, "-"):
 			return a
 		}

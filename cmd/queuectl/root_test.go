@@ -31,7 +31,9 @@ func TestOneCommandIsMade(t *testing.T) {
 	for line, want := range map[string]string{
 		"--spool list enqueue -- show": "enqueue",
 		"--spool=list show x":          "show",
-		"--help status":                "status",
+		"--help status":                "",
+		"-h enqueue":                   "",
+		"--spool x status --help":      "status",
 		"":                             "",
 		"--help":                       "",
 		"--spool":                      "",

@@ -62,15 +62,15 @@ func Open(dir string) (*OS, error) {
 // SyncsNames is known of a few file systems.
 func (o *OS) SyncsNames() bool { return o.syncsNames() }
 
-// use keeps the handles open until done is called. Once they were given back,
+// use keeps the handles open until life is unlocked. Once they were given back,
 // their numbers may be somebody else's: fs.ErrClosed.
-func (o *OS) use() (done func(), err error) {
+func (o *OS) use() error {
 	o.life.RLock()
 	if o.done {
 		o.life.RUnlock()
-		return nil, fs.ErrClosed
+		return fs.ErrClosed
 	}
-	return o.life.RUnlock, nil
+	return nil
 }
 
 // Close gives back all handles, once no call uses them any more.
@@ -225,11 +225,10 @@ func (o *OS) Moved() bool {
 // Refresh compares every handle with its name, and has sub-directories looked
 // at again.
 func (o *OS) Refresh() {
-	done, err := o.use()
-	if err != nil {
+	if o.use() != nil {
 		return
 	}
-	defer done()
+	defer o.life.RUnlock()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	clear(o.below)
@@ -248,11 +247,10 @@ func (o *OS) Refresh() {
 
 // do runs an operation on one path.
 func (o *OS) do(op, path string, f func(fd int, name string) error) error {
-	done, err := o.use()
-	if err != nil {
+	if err := o.use(); err != nil {
 		return &os.PathError{Op: op, Path: o.abs(path), Err: err}
 	}
-	defer done()
+	defer o.life.RUnlock()
 	for range 2 {
 		fd, name, err := o.at(path)
 		if err == nil {
@@ -270,11 +268,11 @@ func (o *OS) do(op, path string, f func(fd int, name string) error) error {
 
 // do2 runs an operation on two paths.
 func (o *OS) do2(op, oldpath, newpath string, f func(ofd int, oname string, nfd int, nname string) error) error {
-	done, err := o.use()
+	err := o.use()
 	if err != nil {
 		return &os.LinkError{Op: op, Old: o.abs(oldpath), New: o.abs(newpath), Err: err}
 	}
-	defer done()
+	defer o.life.RUnlock()
 	for range 2 {
 		var ofd, nfd int
 		var oname, nname string
@@ -434,9 +432,9 @@ func (o *OS) SyncAll(files []File, dirs []string) error {
 
 // SyncFS makes the whole file system durable.
 func (o *OS) SyncFS() error {
-	done, err := o.use()
+	err := o.use()
 	if err == nil {
-		defer done()
+		defer o.life.RUnlock()
 		err = retry(func() error { return syncfs(o.root) })
 	}
 	if err != nil {
@@ -447,11 +445,10 @@ func (o *OS) SyncFS() error {
 
 // Space tells what is free.
 func (o *OS) Space() (sp Space, err error) {
-	done, err := o.use()
-	if err != nil {
+	if err := o.use(); err != nil {
 		return sp, err
 	}
-	defer done()
+	defer o.life.RUnlock()
 	err = retry(func() (err error) {
 		sp, err = spaceOf(o.root)
 		return err

@@ -212,11 +212,10 @@ func ReadBrief(path string, buf []byte) ([]byte, error) {
 
 // statfs tells about the file system.
 func (o *OS) statfs() (st unix.Statfs_t, err error) {
-	done, err := o.use()
-	if err != nil {
+	if err := o.use(); err != nil {
 		return st, err
 	}
-	defer done()
+	defer o.life.RUnlock()
 	err = retry(func() error { return unix.Fstatfs(o.root, &st) })
 	return st, err
 }

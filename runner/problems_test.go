@@ -1,0 +1,124 @@
+package runner
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"queuectl/spool"
+)
+
+// roomless is a file system that has no room until it is made.
+type roomless struct {
+	queue
+	tries atomic.Int32
+	room  atomic.Bool
+}
+
+func (r *roomless) TryRoom() error {
+	r.tries.Add(1)
+	if r.room.Load() {
+		return nil
+	}
+	return &os.PathError{Op: "mkdir", Path: "x", Err: syscall.ENOSPC}
+}
+
+// While the file system refuses, it is asked once a second, and no job is
+// claimed in vain.
+func TestBlockedClaimsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		enqueue(t, s, `{"id":"a","kind":"k"}`)
+		enqueue(t, s, `{"id":"b","kind":"k"}`)
+		p, m, _ := fake(t, s, Options{Handlers: handlers}, func(n int, _ string) error {
+			if n == 1 {
+				return &os.PathError{Op: "mkdir", Path: "x", Err: syscall.ENOSPC}
+			}
+			return nil
+		})
+		q := &roomless{queue: p.q}
+		p.q = q
+		r := run(t, p)
+		time.Sleep(60*time.Second + 500*time.Millisecond)
+		m.mu.Lock()
+		if n, asked := len(m.claims), q.tries.Load(); n != 1 || asked != 60 {
+			t.Errorf("in a minute %d claims, and asked %d times; want 1 and 60", n, asked)
+		}
+		m.mu.Unlock()
+		q.room.Store(true)
+		time.Sleep(2 * time.Second)
+		for _, id := range []string{"a", "b"} {
+			if j := job(t, s, id); j.State != spool.Completed {
+				t.Errorf("%s is %s", id, j.State)
+			}
+		}
+		r.Stop()
+		if err := r.wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What kept the pool from its work is told no longer when it has gone, though no
+// job is left to show it.
+func TestBlockedIsLetGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		enqueue(t, s, `{"id":"a","kind":"k"}`)
+		p, m, _ := fake(t, s, Options{Handlers: handlers}, func(n int, _ string) error {
+			if n == 1 {
+				return &os.PathError{Op: "open", Path: "x", Err: syscall.EMFILE}
+			}
+			if err := s.Delete(t.Context(), "a"); err != nil && !errors.Is(err, spool.ErrNotFound) {
+				t.Error(err)
+			}
+			return spool.ErrGone
+		})
+		r := run(t, p)
+		time.Sleep(5 * time.Second)
+		m.mu.Lock()
+		if n := len(m.problems); n < 2 || m.problems[n-1] != "[]" {
+			t.Errorf("problems: %q", m.problems)
+		}
+		m.mu.Unlock()
+		r.Stop()
+		if err := r.wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A pool makes again what somebody has removed, and goes on.
+func TestMissingDirectoriesAreMade(t *testing.T) {
+	s := newSpool(t)
+	r := start(t, s, Options{Handlers: handlers})
+	for i, dir := range []string{"processing", "failed", "pending", "completed", "dead"} {
+		time.Sleep(50 * time.Millisecond)
+		if err := os.Remove(s.Dir() + "/" + dir); err != nil {
+			t.Fatal(err)
+		}
+		id := fmt.Sprint("j", i)
+		enqueue(t, s, `{"id":%q,"kind":"k"}`, id)
+		untilState(t, s, id, spool.Completed)
+		if err := s.Delete(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.Stop()
+	if err := r.wait(); err != nil {
+		t.Error(err)
+	}
+	for _, dir := range []string{"processing", "failed"} {
+		if err := os.RemoveAll(s.Dir() + "/" + dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	enqueue(t, s, `{"id":"new","kind":"k"}`)
+	drained(t, s, Options{Handlers: handlers})
+	untilState(t, s, "new", spool.Completed)
+}
