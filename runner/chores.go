@@ -3,8 +3,8 @@ package runner
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"slices"
-	"strings"
 	"time"
 
 	"queuectl/spool"
@@ -140,13 +140,13 @@ func (d *dispatcher) list() work {
 	return func(context.Context) func() {
 		began := time.Now()
 		err := errors.Join(
-			d.p.q.Scan(spool.Pending, func(p string, n spool.Name, canonical bool) bool {
+			d.scan(spool.Pending, func(p string, n spool.Name, canonical bool) bool {
 				if _, skip := passed[n.ID]; !skip || !canonical {
 					g.add(p, n, canonical)
 				}
 				return true
 			}),
-			d.p.q.Scan(spool.Failed, func(p string, n spool.Name, canonical bool) bool {
+			d.scan(spool.Failed, func(p string, n spool.Name, canonical bool) bool {
 				if _, skip := passed[n.ID]; !skip && canonical {
 					g.add(p, n, canonical)
 				}
@@ -159,6 +159,16 @@ func (d *dispatcher) list() work {
 			d.listed(g, err)
 		}
 	}
+}
+
+// scan lists a state. In a directory that somebody has removed nothing waits; it
+// is made again by whoever moves something there.
+func (d *dispatcher) scan(st spool.State, fn func(path string, n spool.Name, canonical bool) bool) error {
+	err := d.p.q.Scan(st, fn)
+	if errors.Is(err, fs.ErrNotExist) && d.p.q.Here() == nil {
+		return nil
+	}
+	return err
 }
 
 func (d *dispatcher) listed(g *listing, err error) {
@@ -183,15 +193,8 @@ func (d *dispatcher) listed(g *listing, err error) {
 
 func (d *dispatcher) recover() work {
 	return func(ctx context.Context) func() {
-		made, missing := d.p.q.MakeMissing()
 		rep, err := d.p.m.Recover(ctx)
-		return func() {
-			if len(made) > 0 {
-				d.log.Warn("made again what was missing", "directories", strings.Join(made, " "))
-				d.want(listNames)
-			}
-			d.recovered(rep, errors.Join(missing, err))
-		}
+		return func() { d.recovered(rep, err) }
 	}
 }
 

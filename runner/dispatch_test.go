@@ -613,3 +613,45 @@ func TestNoRivals(t *testing.T) {
 		}
 	})
 }
+
+type adopter struct {
+	*fakeMember
+	after func(path string)
+}
+
+func (a *adopter) Adopt(ctx context.Context, path string) (string, error) {
+	to, err := a.fakeMember.Adopt(ctx, path)
+	a.after(path)
+	return to, err
+}
+
+// A second drop under the name of one that is just being adopted is heard of
+// once, before the first is forgotten.
+func TestSameNameWhileAdopted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		drop := func() {
+			if err := os.WriteFile(s.Dir()+"/pending/g.json", []byte(`{"kind":"k"}`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p, m, w := fake(t, s, Options{Handlers: handlers}, nil)
+		n := 0
+		p.m = &adopter{m, func(path string) {
+			if n++; n == 1 {
+				drop()
+				w.hints <- spool.Hint{Path: path}
+			}
+		}}
+		drop()
+		r := run(t, p)
+		time.Sleep(slowScan / 2)
+		if n != 2 {
+			t.Errorf("%d drops were adopted, want 2", n)
+		}
+		r.Stop()
+		if err := r.wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -69,7 +69,6 @@ type queue interface {
 	WaitingFor(path string) *spool.Waiting
 	Config() (spool.Config, error)
 	SyncNow() error
-	MakeMissing() (made []string, err error)
 	TryRoom() error
 	PruneShared(ctx context.Context, every time.Duration) (n int, done bool, err error)
 }

@@ -93,7 +93,7 @@ func TestBlockedIsLetGo(t *testing.T) {
 	})
 }
 
-// A pool makes again what somebody has removed, and goes on.
+// A pool goes on without what somebody has removed, and makes again what it needs.
 func TestMissingDirectoriesAreMade(t *testing.T) {
 	s := newSpool(t)
 	r := start(t, s, Options{Handlers: handlers})
@@ -121,4 +121,9 @@ func TestMissingDirectoriesAreMade(t *testing.T) {
 	enqueue(t, s, `{"id":"new","kind":"k"}`)
 	drained(t, s, Options{Handlers: handlers})
 	untilState(t, s, "new", spool.Completed)
+	for _, dir := range []string{"failed", "dead"} { // nothing needed them
+		if err := os.Mkdir(s.Dir()+"/"+dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -81,7 +81,7 @@ func (d *dispatcher) ended(a *attempt, rep report) {
 		d.tryFailed(a.item, rep.refused)
 		return
 	}
-	d.order.forget(a.item)
+	d.moved(a.item)
 	d.settledOne()
 	if rep.unstarted == nil {
 		d.drain.tries = 0
@@ -94,6 +94,15 @@ func (d *dispatcher) ended(a *attempt, rep report) {
 		d.tryFailed(d.order.anew(a.item, rep.path), rep.unstarted)
 	default:
 		d.addPath(rep.path)
+	}
+}
+
+// moved forgets an item whose file this pool has moved. If something was heard
+// of its name meanwhile, that may be another file.
+func (d *dispatcher) moved(it *item) {
+	d.order.forget(it)
+	if it.hinted {
+		d.noted(it.path)
 	}
 }
 
@@ -130,7 +139,7 @@ func (d *dispatcher) adopted(it *item, to string, err error) {
 		return
 	}
 	d.unblock()
-	d.order.forget(it)
+	d.moved(it)
 	d.noProblem(it)
 	d.log.Info("adopted", "name", it.base(), "path", to)
 	d.addPath(to)

@@ -298,7 +298,7 @@ func (c *checker) seconds() error {
 		switch info, err := s.fs.Lstat(p); {
 		case err != nil:
 		case info.Nlink > 1: // "mv failed/X pending/now.json", say
-			c.note(invOwned, p, id, "its job's file has a name of a person's own; in pending/ a pool gives it a proper one")
+			c.note(invOwned, p, id, "its job's file has only names of a person's own; in pending/ a pool gives it a proper one, elsewhere it is no job, and keeps its id taken")
 		default:
 			c.add(invOwned, p, id, "its job was removed by hand; the name is freed when the id is used again, or by \"queuectl check --repair\"")
 		}
@@ -388,6 +388,9 @@ func (c *checker) belongings() error {
 			c.note(invBelongs, "control/"+id+cancelSuffix, id, "asks to cancel a job that does not exist")
 		}
 	}
+	for _, pool := range s.strayStops() {
+		c.note(invBelongs, "control/"+pool+stopSuffix, "", "asks a pool to stop that does not exist")
+	}
 	return nil
 }
 
@@ -405,12 +408,12 @@ func (c *checker) tidy() error {
 		return nil
 	}
 	s := c.s
-	made, err := s.MakeMissing()
-	if err != nil {
-		return err
-	}
-	for _, d := range made {
-		c.mended(invSpool, d, "", "the directory was missing")
+	for _, d := range directories {
+		if made, err := s.madeDir(d); err != nil {
+			return err
+		} else if made {
+			c.mended(invSpool, d, "", "the directory was missing")
+		}
 	}
 	rep, err := s.Recover(c.ctx)
 	if rep.Rolled > 0 {
@@ -418,6 +421,11 @@ func (c *checker) tidy() error {
 	}
 	for _, id := range rep.Recovered {
 		c.mended(invRunning, string(Processing), id, "was recovered from a dead pool")
+	}
+	for _, pool := range s.strayStops() { // whose name is never used again
+		if s.fs.Unlink("control/"+pool+stopSuffix) == nil {
+			c.mended(invBelongs, "control/"+pool+stopSuffix, "", "asked a pool to stop that does not exist")
+		}
 	}
 	return errors.Join(err, c.tidyFiles(), c.tidyOrphans(), s.pruneTmp())
 }

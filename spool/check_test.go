@@ -138,3 +138,21 @@ func TestRepairRemovesNoJob(t *testing.T) {
 		t.Errorf("%s\n%s", findings(rep), b.tree())
 	}
 }
+
+// A request to stop a pool that is no more is told, and removed with repair.
+func TestStrayStop(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	b.put("control/none-1-abcdef.stop", "")
+	b.put("control/"+p.Name()+".stop", "")
+	rep, err := b.Check(ctx, false)
+	must(t, err)
+	if len(rep.Findings) != 1 || rep.Findings[0].Invariant != invBelongs || !rep.OK() || rep.Findings[0].Path != "control/none-1-abcdef.stop" {
+		t.Errorf("found %+v", rep.Findings)
+	}
+	_, err = b.Check(ctx, true)
+	must(t, err)
+	if b.there("control/none-1-abcdef.stop") || !b.there("control/"+p.Name()+".stop") {
+		t.Error("removed is the wrong one, or none")
+	}
+}

@@ -89,7 +89,15 @@ func (s *Spool) dueNow(r *record) error {
 func (c *Claim) begin(n Name) error {
 	s, r := c.pool.s, c.rec
 	to := string(Processing) + "/" + n.String()
-	if err := s.fs.RenameNoReplace(r.path, to); err != nil {
+	err := s.fs.RenameNoReplace(r.path, to)
+	if notExist(err) {
+		if _, e := s.fs.Lstat(string(Processing)); notExist(e) { // somebody has removed it
+			if _, err = s.madeDir(string(Processing)); err == nil {
+				err = s.fs.RenameNoReplace(r.path, to)
+			}
+		}
+	}
+	if err != nil {
 		if elsewhere(err) {
 			return ErrGone
 		}

@@ -508,3 +508,26 @@ func TestProblemsDoNotStopClaims(t *testing.T) {
 	must(t, <-told)
 	must(t, p.SetProblems(nil))
 }
+
+// A job that is buried because a person has changed its id is listed with that
+// reason, also where it had printed something.
+func TestChangedIDIsTold(t *testing.T) {
+	for _, printed := range []string{"", "printed\n"} {
+		b := newBench(t)
+		b.leave(invSecond)
+		at := b.enqueue("x")
+		if printed != "" {
+			must(t, b.appendLog("x", printed))
+		}
+		text := strings.Replace(b.read(at), `"id":"x"`, `"id":"X"`, 1)
+		f, err := os.OpenFile(b.at(at), os.O_WRONLY, 0)
+		must(t, err)
+		_, err = f.WriteAt([]byte(text), 0)
+		must(t, errors.Join(err, f.Close()))
+		_, err = b.pool().Claim(at)
+		wantErr(t, err, ErrRefused)
+		if j := b.wantState("x", Dead); !strings.Contains(j.LastError, `member "id" says "X"`) {
+			t.Errorf("after %q: the reason is %q", printed, j.LastError)
+		}
+	}
+}

@@ -15,18 +15,19 @@ const commandPatience = time.Second
 // adopted first, what a dead pool left behind is recovered first, and where
 // the job moves on meanwhile all begins anew.
 func (s *Spool) withJob(ctx context.Context, id string, f func(*record) error) error {
-	deadline := s.sys.now().Add(commandPatience)
+	waited := time.Duration(0) // by no clock, which may be set
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		err := s.tryJob(ctx, id, f)
 		if !errors.Is(err, ErrHeld) && !errors.Is(err, ErrGone) && !errors.Is(err, ErrUnfinished) {
 			return jobErr(id, s.unwritable(err))
 		}
-		if s.sys.now().After(deadline) {
+		if waited > commandPatience {
 			return jobErr(id, s.busyWith(id))
 		}
 		if err := s.sys.sleep(ctx, pause); err != nil {
 			return jobErr(id, err)
 		}
+		waited += pause
 	}
 }
 

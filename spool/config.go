@@ -60,6 +60,8 @@ type Setting struct {
 	Unit    string `json:"unit"`
 	Bounds  string `json:"bounds"`
 	Help    string `json:"help"`
+	// Invalid says what is wrong with the value in config.json, "" where nothing is.
+	Invalid string `json:"invalid,omitempty"`
 }
 
 // A ConfigError says why a key or its value is refused.
@@ -473,7 +475,37 @@ func (c *configCache) forget() {
 	c.mu.Unlock()
 }
 
-// Settings lists all keys with the values in force.
+// Setting is one key with the value in force. Of a value in config.json that is
+// wrong, that is the default, and Invalid says why.
+func (s *Spool) Setting(name string) (Setting, error) {
+	k, err := findKey(name)
+	if err != nil {
+		return Setting{}, err
+	}
+	set, err := s.readConfig()
+	if err != nil {
+		return Setting{}, err
+	}
+	return k.in(set), nil
+}
+
+// in is the key with the value that a configuration gives it.
+func (k *key) in(set map[string]string) Setting {
+	value, isSet := set[k.name]
+	if !isSet {
+		return k.setting(k.def, false)
+	}
+	v, err := k.parse(value)
+	if err != nil {
+		invalid := k.setting(k.def, false)
+		invalid.Invalid = err.Error()
+		return invalid
+	}
+	return k.setting(k.kind.format(v), true)
+}
+
+// Settings lists all keys with the values in force. With an error, which says
+// what in config.json is wrong, there is a list, too, if it could be read.
 func (s *Spool) Settings() ([]Setting, error) {
 	set, err := s.readConfig()
 	if err != nil {
@@ -482,19 +514,11 @@ func (s *Spool) Settings() ([]Setting, error) {
 	list := make([]Setting, len(keys))
 	var errs []error
 	for i := range keys {
-		k := &keys[i]
-		value, isSet := set[k.name]
-		if isSet {
-			v, err := k.parse(value)
-			errs = append(errs, err)
-			if err == nil {
-				value = k.kind.format(v)
-			}
-		} else {
-			value = k.def
+		list[i] = keys[i].in(set)
+		if list[i].Invalid != "" {
+			errs = append(errs, errors.New(list[i].Invalid))
 		}
-		list[i] = k.setting(value, isSet)
-		delete(set, k.name)
+		delete(set, keys[i].name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(set)) {
 		_, err := findKey(name)
@@ -510,6 +534,9 @@ func (s *Spool) SetConfig(name, value string) error {
 		return err
 	}
 	if _, err := k.parse(value); err != nil {
+		if strings.TrimSpace(value) == "" {
+			err = &ConfigError{Key: k.name, Reason: fmt.Sprintf(`is given nothing%s; "queuectl config unset %s" gives it its default`, k.allowed(), k.name)}
+		}
 		return err
 	}
 	return s.changeConfig(func(set map[string]string) { set[k.name] = strings.TrimSpace(value) })
@@ -554,13 +581,13 @@ func configJSON(set map[string]string) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		value := strconv.Quote(set[name])
-		if json.Valid([]byte(set[name])) {
-			value = set[name]
-		} else if q, err := marshal(set[name]); err == nil {
-			value = string(q)
+		value := set[name]
+		if !json.Valid([]byte(value)) {
+			text, _ := marshal(value)
+			value = string(text)
 		}
-		b = fmt.Appendf(b, "\n  %q: %s", name, value)
+		quoted, _ := marshal(name)
+		b = fmt.Appendf(b, "\n  %s: %s", quoted, value)
 	}
 	return append(b, "\n}\n"...)
 }

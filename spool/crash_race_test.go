@@ -311,7 +311,7 @@ func TestRaceRecover(t *testing.T) {
 		scene{
 			name: "by force, and by itself", base: orphaned,
 			acts: []func(*actor) error{func(a *actor) error { return a.ForceRecover(ctx, "job") }, recovering},
-			then: func(o *outcomes) { o.losers(ErrGone, ErrHeld) },
+			then: func(o *outcomes) { o.losers(ErrGone, ErrHeld, ErrState) },
 			rest: func(o *outcomes) { o.v.ranOnce("job") },
 		},
 		scene{
@@ -320,7 +320,8 @@ func TestRaceRecover(t *testing.T) {
 				func(a *actor) error { return a.ForceRecover(ctx, "job") },
 				func(a *actor) error { return deleting(a, ctx) },
 			},
-			then: func(o *outcomes) { o.losers(ErrGone, ErrHeld, ErrBusy, ErrNotFound) },
+			// By force goes only what somebody holds, here who deletes.
+			then: func(o *outcomes) { o.losers(ErrGone, ErrHeld, ErrBusy, ErrNotFound, ErrState) },
 			// Who is told that there is no such job has removed the new file.
 			want:   func(*outcomes) []int { return []int{0, 1} },
 			untidy: []int{invOwned},

@@ -23,7 +23,7 @@ func (s *Spool) linkID(ctx context.Context, staged, id string) error {
 // new directory below ids/ is made durable only where sync says so.
 func (s *Spool) linkIDThen(ctx context.Context, staged, id string, sync bool) error {
 	to, made := idPath(id), false
-	var deadline time.Time
+	waited := time.Duration(0)
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		err := s.fs.Link(staged, to)
 		if notExist(err) && !made {
@@ -51,14 +51,13 @@ func (s *Spool) linkIDThen(ctx context.Context, staged, id string, sync bool) er
 		case idFree:
 			continue
 		}
-		if deadline.IsZero() {
-			deadline = s.sys.now().Add(waitForStager)
-		} else if s.sys.now().After(deadline) {
+		if waited > waitForStager {
 			return &busyID{id}
 		}
 		if err := s.sys.sleep(ctx, pause); err != nil {
 			return err
 		}
+		waited += pause
 	}
 }
 

@@ -147,6 +147,9 @@ func (s *Spool) inspect(p string, whole bool) (*JobInfo, error) {
 		j.Refused, j.LastError = true, s.refusal(n.ID)
 		return j, nil
 	}
+	if err == nil && j.State == Dead {
+		err = dec.isOf(n.ID) // for which it is there
+	}
 	if err != nil {
 		return s.unreadableInfo(j, err)
 	}

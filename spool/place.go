@@ -184,21 +184,6 @@ func (s *Spool) madeDir(dir string) (made bool, err error) {
 	return err == nil, err
 }
 
-// MakeMissing makes the directories of the spool that a person has removed, and
-// returns which. Pools do it by themselves.
-func (s *Spool) MakeMissing() (made []string, err error) {
-	for _, d := range directories {
-		ok, err := s.madeDir(d)
-		if err != nil {
-			return made, err
-		}
-		if ok {
-			made = append(made, d)
-		}
-	}
-	return made, nil
-}
-
 // TryRoom makes, and removes again, what the start of a job needs at most: a
 // directory, and a file with something in it. The error says what is lacking.
 func (s *Spool) TryRoom() error {

@@ -206,11 +206,19 @@ func (r *record) read() error {
 			return err
 		}
 	}
-	if dec.ID != "" && dec.ID != r.id {
-		return &InvalidError{Member: "id", Reason: fmt.Sprintf("says %q in the file of job %q", dec.ID, r.id)}
+	if err := dec.isOf(r.id); err != nil {
+		return err
 	}
 	r.data, r.dec, r.ours = dec.data, dec, plain && dec.appendable()
 	return nil
+}
+
+// isOf refuses a file whose id a person has changed.
+func (d *decoded) isOf(id string) error {
+	if d.ID == "" || d.ID == id {
+		return nil
+	}
+	return &InvalidError{Member: "id", Reason: fmt.Sprintf("says %q in the file of job %q", d.ID, id)}
 }
 
 // mend ends the file after its last complete history line.

@@ -292,6 +292,16 @@ func (s *Spool) forceRecover(id string) error {
 	if s.foreign(info) {
 		return s.trusted(p, info)
 	}
+	if stateOf(p) != Processing {
+		err := r.rw.TryLock()
+		if err == nil {
+			_ = r.rw.Unlock()
+			return &stateErr{"is held by no process: there is nothing to recover"}
+		}
+		if !held(err) {
+			return err
+		}
+	}
 	if err := r.read(); err != nil {
 		return err
 	}

@@ -547,6 +547,12 @@ func TestForceRecoverOfAWaitingJob(t *testing.T) {
 		t.Errorf("attempt %d", next.Attempt)
 	}
 	must(t, next.Release("", false))
+	// What nothing holds is not touched.
+	before := b.read(b.path("x"))
+	wantErr(t, b.ForceRecover(ctx, "x"), ErrState)
+	if now := b.read(b.path("x")); now != before {
+		t.Errorf("nothing held it, and it is now %s", now)
+	}
 }
 
 // The lock of a dead pool's job is held by a prober for a moment: it is not

@@ -65,13 +65,37 @@ func (s *Spool) removeSecond(id string, lock fsys.File) error {
 	if err != nil {
 		return err
 	}
-	if info.Nlink > 2 || !now.Same(info) {
+	if !now.Same(info) {
 		return ErrGone
+	}
+	if info.Nlink > 2 {
+		if lives, err := s.livesOn(id, info); lives || err != nil {
+			return cmp.Or(err, ErrGone)
+		}
 	}
 	if err := errors.Join(s.removeIfThere(logPath(id)), s.dropCancel(id)); err != nil {
 		return err
 	}
 	return s.removeIfThere(idPath(id))
+}
+
+// livesOn reports whether a job has a further name in a state: a person has
+// linked it there. Links elsewhere are copies of theirs.
+func (s *Spool) livesOn(id string, info fsys.Info) (lives bool, err error) {
+	for range 2 { // one listing can miss a name that is being moved
+		for _, st := range States {
+			err := s.Scan(st, func(p string, n Name, canonical bool) bool {
+				if canonical && n.ID == id || st == Pending && !canonical {
+					lives = s.is(p, info)
+				}
+				return !lives
+			})
+			if lives || err != nil && !notExist(err) {
+				return lives, err
+			}
+		}
+	}
+	return false, nil
 }
 
 // isGone reports whether a name in tmp/ is that of a job that is being

@@ -356,3 +356,37 @@ func TestPruneGoesOn(t *testing.T) {
 		t.Errorf("left are %q, want %s", left, first)
 	}
 }
+
+// A job that a person has linked to elsewhere is deleted whole, and the link is
+// theirs; one that they have linked into a state lives on there.
+func TestDeleteLinked(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	for _, st := range []State{Completed, Dead, Pending} {
+		b.enqueue("x")
+		switch st {
+		case Completed:
+			b.settle(b.claim(p, "x"), Result{Outcome: Succeeded}, st)
+		case Dead:
+			b.settle(b.claim(p, "x"), Result{Outcome: FailedOutcome}, st)
+		}
+		must(t, b.appendLog("x", "printed\n"))
+		keep := t.TempDir() + "/keep"
+		must(t, os.Link(b.at(b.path("x")), keep))
+		must(t, b.Delete(ctx, "x"))
+		b.wantNoJob("x")
+		if b.there(idPath("x")) || b.there(logPath("x")) {
+			t.Errorf("of a %s job its id or its log is left", st)
+		}
+		if _, err := os.Stat(keep); err != nil {
+			t.Error(err)
+		}
+	}
+	b.enqueue("x")
+	must(t, os.Link(b.at(b.path("x")), b.at("pending/again.json")))
+	wantErr(t, b.Delete(ctx, "x"), ErrNotFound)
+	if !b.there("pending/again.json") || !b.there(idPath("x")) {
+		t.Error("the name that was linked in pending/ is no job any more")
+	}
+	b.adopt("pending/again.json", "x")
+}

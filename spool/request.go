@@ -132,6 +132,20 @@ func (s *Spool) dropCancel(id string) error {
 	return err
 }
 
+// strayStops lists the pools that somebody asked to stop and that are no more.
+func (s *Spool) strayStops() []string {
+	var pools []string
+	_ = s.fs.List("control", func(n string) bool {
+		if pool, ok := strings.CutSuffix(n, stopSuffix); ok {
+			if _, err := s.fs.Lstat(workerPath(pool)); notExist(err) {
+				pools = append(pools, pool)
+			}
+		}
+		return true
+	})
+	return pools
+}
+
 // cancelRequests lists the ids that somebody asked to cancel.
 func (s *Spool) cancelRequests() []string {
 	var ids []string

@@ -15,7 +15,7 @@ func newCompletion(c *cli) *cobra.Command {
 		Use:   "completion SHELL",
 		Short: "Print a script that completes commands in a shell",
 		Long: `Print a script that completes commands, flags, ids and states in a shell: bash,
-zsh, fish or powershell.`,
+zsh, fish or powershell. bash needs its package bash-completion for that.`,
 		Example: `  source <(queuectl completion bash)                                      now
   queuectl completion zsh > "${fpath[1]}/_queuectl"                       for good
   queuectl completion fish > ~/.config/fish/completions/queuectl.fish`,

@@ -71,41 +71,24 @@ func newConfigGet(c *cli) *cobra.Command {
 		ValidArgsFunction: once(completeKeys),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.look(cmd, func(s *spool.Spool) error {
-				k, err := setting(s, args[0])
+				k, err := s.Setting(args[0])
 				if err != nil {
 					return err
 				}
 				if asJSON {
-					return writeJSON(c.Out, k)
+					err = writeJSON(c.Out, k)
+				} else {
+					_, err = fmt.Fprintln(c.Out, escape(k.Value))
 				}
-				_, err = fmt.Fprintln(c.Out, escape(k.Value))
+				if k.Invalid != "" {
+					err = firstOf(err, fmt.Errorf("config.json: %s; the default is in force", k.Invalid))
+				}
 				return err
 			})
 		},
 	}
 	jsonFlag(cmd, &asJSON, "one JSON object")
 	return cmd
-}
-
-// setting is one key with its value.
-func setting(s *spool.Spool, name string) (spool.Setting, error) {
-	all, err := s.Settings()
-	if all == nil && err != nil {
-		return spool.Setting{}, err
-	}
-	names := make([]string, len(all))
-	clean := strings.ReplaceAll(name, "-", "_")
-	for i, k := range all {
-		if k.Key == clean {
-			return k, nil
-		}
-		names[i] = k.Key
-	}
-	hint := `"queuectl config list" shows all keys`
-	if near := closest(clean, names); near != "" {
-		hint = fmt.Sprintf("did you mean %q?", near)
-	}
-	return spool.Setting{}, usagef(hint, "config key %q does not exist", name)
 }
 
 func newConfigList(c *cli) *cobra.Command {
@@ -118,6 +101,9 @@ func newConfigList(c *cli) *cobra.Command {
 				all, err := s.Settings()
 				if all == nil && err != nil {
 					return err
+				}
+				if err != nil { // the usage is right
+					err = fmt.Errorf("config.json: %s", err)
 				}
 				if asJSON {
 					return firstOf(writeJSON(c.Out, byKey(all)), err)

@@ -118,13 +118,14 @@ type workerLog struct {
 	f      *os.File // what w is once it was opened anew
 	now    func() time.Time
 	opened time.Time
+	stand  func(*os.File)
 }
 
 // reopenEvery is how often it is opened anew, if there are messages.
 const reopenEvery = time.Second
 
 func newWorkerLog(e *env, s *spool.Spool) *workerLog {
-	return &workerLog{s: s, w: e.Err, now: e.Now, opened: e.Now()}
+	return &workerLog{s: s, w: e.Err, now: e.Now, opened: e.Now(), stand: e.Stand}
 }
 
 func (l *workerLog) Write(b []byte) (int, error) {
@@ -137,6 +138,9 @@ func (l *workerLog) Write(b []byte) (int, error) {
 				_ = l.f.Close()
 			}
 			l.w, l.f = f, f
+			if l.stand != nil {
+				l.stand(f)
+			}
 		}
 	}
 	return l.w.Write(b)

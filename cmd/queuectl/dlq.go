@@ -44,7 +44,7 @@ func newDLQList(c *cli) *cobra.Command {
 
 func (o *dlqListOptions) run(cmd *cobra.Command) error {
 	dead := []spool.State{spool.Dead}
-	return o.on(cmd, func(s *spool.Spool) error {
+	return o.look(cmd, func(s *spool.Spool) error {
 		if o.json {
 			return o.listJSON(cmd, s, dead, 0)
 		}
@@ -57,7 +57,7 @@ func (o *dlqListOptions) run(cmd *cobra.Command) error {
 			}
 			command := commandText(j)
 			if o.OutTerminal { // there, the reason is what counts
-				command = cut(command, 30)
+				command = cut(command, max(8, min(30, o.Width()/4)))
 			}
 			t.row(j.ID, when(j.EndedAt, o.Now()), strconv.Itoa(j.Attempts), command, reason)
 			return nil

@@ -154,12 +154,24 @@ func (o *enqueueOptions) enqueue(cmd *cobra.Command, f func(context.Context, *sp
 	if err != nil && !errors.Is(err, spool.ErrUnsynced) {
 		return err
 	}
-	return errors.Join(err, lines(o.Out, func(w io.Writer) error {
+	told := lines(o.Out, func(w io.Writer) error {
 		for _, id := range ids {
 			fmt.Fprintln(w, id)
 		}
 		return nil
-	}))
+	})
+	if told != nil { // to try again would make them twice
+		told = fmt.Errorf("%s, but that cannot be written: %w", enqueued(ids), told)
+	}
+	return errors.Join(err, told)
+}
+
+// enqueued says what was made.
+func enqueued(ids []string) string {
+	if len(ids) == 1 {
+		return fmt.Sprintf("job %q is enqueued", ids[0])
+	}
+	return fmt.Sprintf("%d jobs are enqueued, from %q to %q", len(ids), ids[0], ids[len(ids)-1])
 }
 
 // program makes a job of a program and its arguments.

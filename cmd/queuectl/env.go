@@ -28,6 +28,8 @@ type env struct {
 	Self func() (path, name string, err error)
 	// Signals delivers what asks a worker to stop, until done is called.
 	Signals func() (signals <-chan os.Signal, done func())
+	// Stand has f be the process's standard output and error; nil does nothing.
+	Stand func(f *os.File)
 }
 
 // system is the real world.
@@ -51,6 +53,10 @@ func system() *env {
 			return path, os.Args[0], err
 		},
 		Signals: stopSignals,
+		Stand: func(f *os.File) { // or they keep what was put aside
+			_ = dup(int(f.Fd()), 1)
+			_ = dup(int(f.Fd()), 2)
+		},
 	}
 }
 
@@ -60,6 +66,9 @@ func stopSignals() (<-chan os.Signal, func()) {
 	if !signal.Ignored(syscall.SIGHUP) { // nohup
 		signal.Notify(c, syscall.SIGHUP)
 	}
+	// Messages that nobody reads any more are lost, and end nothing. To ignore the
+	// signal would have jobs ignore it, too.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	return c, func() { signal.Stop(c) }
 }
 

@@ -34,7 +34,7 @@ ATTEMPTS counts those of this round, of as many as the job may have.`,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
 	}
 	cmd.Flags().StringSliceVar(&o.states, "state", nil, "only jobs in state `S` (may be repeated): "+stateNames(", "))
-	cmd.Flags().IntVar(&o.limit, "limit", 0, "at most `N` jobs (default: all)")
+	cmd.Flags().IntVar(&o.limit, "limit", 0, "at most `N` jobs; 0 is all")
 	jsonFlag(cmd, &o.json, "one JSON object per job and line")
 	_ = cmd.RegisterFlagCompletionFunc("state", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return strings.Fields(stateNames(" ")), cobra.ShellCompDirectiveNoFileComp

@@ -38,7 +38,9 @@ func (e *env) table() *table {
 	if e.OutTerminal {
 		width = e.Width()
 	}
-	return newTable(e.Out, width, e.colour(e.OutTerminal))
+	t := newTable(e.Out, width, e.colour(e.OutTerminal))
+	t.widest = width * 2 / 5 // one long id is not to take the place of all else
+	return t
 }
 
 // head adds a row of column names.
@@ -101,9 +103,10 @@ func (t *table) line(row []cell) {
 	for i, c := range row {
 		if i < len(row)-1 {
 			t.cell(c)
-			pad := max(t.widths[i]-utf8.RuneCountInString(c.text), 0) + 2
+			long := utf8.RuneCountInString(c.text)
+			pad := max(t.widths[i]-long, 0) + 2
 			t.w.WriteString(strings.Repeat(" ", pad))
-			at += t.widths[i] + 2
+			at += long + pad
 			continue
 		}
 		if t.width > 0 {

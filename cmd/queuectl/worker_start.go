@@ -72,6 +72,7 @@ func (o *workerStartOptions) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
+	keepFiles()
 	if o.detach {
 		return o.background(cmd, s)
 	}
