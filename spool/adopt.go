@@ -129,7 +129,9 @@ func (s *Spool) whole(f fsys.File, info fsys.Info) (*decoded, error) {
 	quiet, err := f.NoWriter()
 	if err != nil || s.network {
 		// The system cannot tell: nothing may have changed for a while.
-		quiet = s.unchangedFor(info, settleTime)
+		// One whose time lies as far ahead was given that (cp -p), or by another
+		// clock.
+		quiet = s.sys.now().Sub(info.Mtime).Abs() > settleTime
 	}
 	if !quiet {
 		return nil, ErrUnfinished
@@ -140,7 +142,7 @@ func (s *Spool) whole(f fsys.File, info fsys.Info) (*decoded, error) {
 	}
 	dec, _, err := decodeFile(data, max) // a copy may be torn as the original was
 	if errors.Is(err, errIncomplete) {
-		if !s.unchangedFor(info, unfinishedTime) {
+		if s.sys.now().Sub(info.Mtime) < unfinishedTime {
 			return nil, ErrUnfinished
 		}
 		return nil, &InvalidError{Reason: "is not a whole JSON object, and has not changed for an hour"}
@@ -155,12 +157,6 @@ func (s *Spool) whole(f fsys.File, info fsys.Info) (*decoded, error) {
 		return nil, &InvalidError{Member: "history", Reason: fmt.Sprintf("belongs to queuectl, and the file to user %d", info.UID)}
 	}
 	return dec, nil
-}
-
-// unchangedFor reports whether a file rests for so long. One whose time lies as
-// far ahead does, too: it was given that time (cp -p), or by another clock.
-func (s *Spool) unchangedFor(info fsys.Info, d time.Duration) bool {
-	return s.sys.now().Sub(info.Mtime).Abs() > d
 }
 
 // refuseOr moves what can be no job to dead/, and passes other errors on.

@@ -144,7 +144,7 @@ func (s *Spool) unreadable(p string, err error) error {
 	}
 	defer lock.Close()
 	defer lock.Unlock()
-	if errors.Is(err, errIncomplete) && !s.unchangedFor(info, unfinishedTime) {
+	if errors.Is(err, errIncomplete) && s.sys.now().Sub(info.Mtime) < unfinishedTime {
 		return ErrUnfinished
 	}
 	n, ok := ParseName(path.Base(p))

@@ -1,6 +1,6 @@
 package main
 
-import "golang.org/x/sys/unix"
+import "syscall"
 
 // dup has the number to mean what from does.
-func dup(from, to int) error { return unix.Dup3(from, to, 0) }
+func dup(from, to int) error { return syscall.Dup3(from, to, 0) }

@@ -2,7 +2,7 @@
 
 package main
 
-import "golang.org/x/sys/unix"
+import "syscall"
 
 // dup has the number to mean what from does.
-func dup(from, to int) error { return unix.Dup2(from, to) }
+func dup(from, to int) error { return syscall.Dup2(from, to) }

@@ -5,8 +5,7 @@ package main
 import (
 	"os"
 	"strconv"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // keepFiles has no process that is started from now on, neither a worker in the
@@ -19,7 +18,7 @@ func keepFiles() {
 	}
 	for _, f := range open {
 		if fd, err := strconv.Atoi(f.Name()); err == nil && fd > 2 {
-			unix.CloseOnExec(fd)
+			syscall.CloseOnExec(fd)
 		}
 	}
 }
