@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -140,13 +139,13 @@ func (d *dispatcher) list() work {
 	return func(context.Context) func() {
 		began := time.Now()
 		err := errors.Join(
-			d.scan(spool.Pending, func(p string, n spool.Name, canonical bool) bool {
+			d.p.q.Scan(spool.Pending, func(p string, n spool.Name, canonical bool) bool {
 				if _, skip := passed[n.ID]; !skip || !canonical {
 					g.add(p, n, canonical)
 				}
 				return true
 			}),
-			d.scan(spool.Failed, func(p string, n spool.Name, canonical bool) bool {
+			d.p.q.Scan(spool.Failed, func(p string, n spool.Name, canonical bool) bool {
 				if _, skip := passed[n.ID]; !skip && canonical {
 					g.add(p, n, canonical)
 				}
@@ -159,16 +158,6 @@ func (d *dispatcher) list() work {
 			d.listed(g, err)
 		}
 	}
-}
-
-// scan lists a state. In a directory that somebody has removed nothing waits; it
-// is made again by whoever moves something there.
-func (d *dispatcher) scan(st spool.State, fn func(path string, n spool.Name, canonical bool) bool) error {
-	err := d.p.q.Scan(st, fn)
-	if errors.Is(err, fs.ErrNotExist) && d.p.q.Here() == nil {
-		return nil
-	}
-	return err
 }
 
 func (d *dispatcher) listed(g *listing, err error) {

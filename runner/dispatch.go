@@ -227,7 +227,8 @@ func (d *dispatcher) handOut(ctx context.Context) {
 	if d.stopping() || (d.blocked != nil && !d.mayTry) {
 		return
 	}
-	for d.adopts < maxAdopting && d.order.drops.Len() > 0 {
+	// The one try while the file system refuses is a job's, which needs less.
+	for d.adopts < maxAdopting && d.order.drops.Len() > 0 && (d.blocked == nil || d.order.ready.Len() == 0) {
 		it := d.order.drops.head()
 		it.takeOut()
 		d.adopt(ctx, it)

@@ -79,7 +79,7 @@ func (d *dispatcher) look(passed map[string]struct{}) (l look, err error) {
 	for range 2 {
 		l.passed = make(map[string]string)
 		err = errors.Join(
-			d.scan(spool.Processing, func(_ string, _ spool.Name, canonical bool) bool {
+			d.p.q.Scan(spool.Processing, func(_ string, _ spool.Name, canonical bool) bool {
 				l.running = l.running || canonical
 				return !l.running
 			}),
@@ -93,7 +93,7 @@ func (d *dispatcher) look(passed map[string]struct{}) (l look, err error) {
 }
 
 func (d *dispatcher) waitingIn(st spool.State, passed map[string]struct{}, l *look) error {
-	return d.scan(st, func(p string, n spool.Name, canonical bool) bool {
+	return d.p.q.Scan(st, func(p string, n spool.Name, canonical bool) bool {
 		key := n.ID
 		if !canonical {
 			if st == spool.Failed {

@@ -118,6 +118,10 @@ func TestMissingDirectoriesAreMade(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	drained(t, s, Options{Handlers: handlers}) // with nothing to do
+	if pools, err := s.Pools(); err != nil || len(pools) > 0 {
+		t.Errorf("left are %v, %v", pools, err)
+	}
 	enqueue(t, s, `{"id":"new","kind":"k"}`)
 	drained(t, s, Options{Handlers: handlers})
 	untilState(t, s, "new", spool.Completed)

@@ -129,9 +129,9 @@ func (s *Spool) whole(f fsys.File, info fsys.Info) (*decoded, error) {
 	quiet, err := f.NoWriter()
 	if err != nil || s.network {
 		// The system cannot tell: nothing may have changed for a while.
-		// One whose time lies as far ahead was given that (cp -p), or by another
-		// clock.
-		quiet = s.sys.now().Sub(info.Mtime).Abs() > settleTime
+		// A time that lies far ahead was given to it (cp -p).
+		age := s.sys.now().Sub(info.Mtime)
+		quiet = age > settleTime || age < -unfinishedTime
 	}
 	if !quiet {
 		return nil, ErrUnfinished

@@ -490,8 +490,8 @@ func TestAdoptAtOnce(t *testing.T) {
 	}
 }
 
-// Where nothing tells who writes a file, its time does; one that lies ahead was
-// given to it, or is another clock's.
+// Where nothing tells who writes a file, its time does; one that lies far ahead
+// was given to it, one a little ahead may be another clock's.
 func TestDropFromTheFuture(t *testing.T) {
 	b := newBench(t)
 	b.network = true
@@ -500,10 +500,16 @@ func TestDropFromTheFuture(t *testing.T) {
 	ahead := b.clk.freeze().Add(2 * time.Hour)
 	must(t, os.Chtimes(b.at("pending/x.json"), ahead, ahead))
 	b.adopt("pending/x.json", "x")
+	b.put("pending/z.json", `{"id":"z","command":"true"}`)
+	soon := ahead.Add(-90 * time.Minute)
+	must(t, os.Chtimes(b.at("pending/z.json"), soon, soon))
+	_, err := b.Spool.adopt(ctx, "pending/z.json")
+	wantErr(t, err, ErrUnfinished)
+	b.rm("pending/z.json")
 	// One that is not whole may be at work still.
 	b.put("pending/y.json", `{"id":"y","comm`)
 	must(t, os.Chtimes(b.at("pending/y.json"), ahead, ahead))
-	_, err := b.Spool.adopt(ctx, "pending/y.json")
+	_, err = b.Spool.adopt(ctx, "pending/y.json")
 	wantErr(t, err, ErrUnfinished)
 	b.rm("pending/y.json")
 }

@@ -90,11 +90,9 @@ func (c *Claim) begin(n Name) error {
 	s, r := c.pool.s, c.rec
 	to := string(Processing) + "/" + n.String()
 	err := s.fs.RenameNoReplace(r.path, to)
-	if notExist(err) {
-		if _, e := s.fs.Lstat(string(Processing)); notExist(e) { // somebody has removed it
-			if _, err = s.madeDir(string(Processing)); err == nil {
-				err = s.fs.RenameNoReplace(r.path, to)
-			}
+	if notExist(err) && s.is(r.path, r.info) { // somebody has removed processing/
+		if _, err = s.madeDir(string(Processing)); err == nil {
+			err = s.fs.RenameNoReplace(r.path, to)
 		}
 	}
 	if err != nil {
@@ -267,11 +265,12 @@ func (c *Claim) end(e Entry, st State, n Name, killed bool) (State, error) {
 	if st == Completed || st == Dead {
 		err = s.dropCancel(c.ID)
 	}
-	if s.cfg().Sync == SyncAlways {
+	if err == nil && s.cfg().Sync == SyncAlways {
 		if c.Moved != nil {
 			c.Moved()
+			c.Moved = nil
 		}
-		err = errors.Join(err, s.acknowledge(r))
+		err = s.acknowledge(r)
 	}
 	if err != nil {
 		return st, err

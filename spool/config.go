@@ -54,7 +54,7 @@ const maxMaxJobSize = 64 << 20
 type Setting struct {
 	Key     string `json:"key"`
 	Value   string `json:"value"`
-	Set     bool   `json:"set"` // by the user; else Value is the default
+	Set     bool   `json:"set"` // in config.json; else Value is the default
 	Default string `json:"default"`
 	Type    string `json:"type"`
 	Unit    string `json:"unit"`
@@ -497,7 +497,7 @@ func (k *key) in(set map[string]string) Setting {
 	}
 	v, err := k.parse(value)
 	if err != nil {
-		invalid := k.setting(k.def, false)
+		invalid := k.setting(k.def, true)
 		invalid.Invalid = err.Error()
 		return invalid
 	}

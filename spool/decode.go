@@ -296,7 +296,7 @@ func moment(v jsontext.Value, to *time.Time) error {
 		return err
 	}
 	t, err := time.Parse(time.RFC3339Nano, s)
-	if u := t.UTC(); err != nil || u.Year() < 1 || u.Year() > 9998 || u.IsZero() {
+	if u := t.UTC(); err != nil || u.Year() < 1 || u.Year() > 9999 || u.IsZero() {
 		return fmt.Errorf("must be a time as in RFC 3339, such as %q, not %q", "2026-11-23T18:00:00Z", s)
 	}
 	*to = t

@@ -28,6 +28,10 @@ func (s *Spool) Enqueue(ctx context.Context, j Job) (string, error) {
 // EnqueueJSON makes a job of one JSON object. Members that queuectl does not
 // know are kept and reach the job.
 func (s *Spool) EnqueueJSON(ctx context.Context, data []byte) (string, error) {
+	if err := s.enter(); err != nil {
+		return "", err
+	}
+	defer s.making.Done()
 	dec, err := s.decodeNew(data)
 	if err != nil {
 		return "", err
@@ -53,6 +57,9 @@ func (s *Spool) decodeNew(data []byte) (*decoded, error) {
 	}
 	if dec.history != nil {
 		return nil, &InvalidError{Member: "history", Reason: `is queuectl's own; to run a job again use "queuectl retry"`}
+	}
+	if dec.RunAt.UTC().Year() > 9998 { // a batch adds to it, and names have four digits
+		return nil, &InvalidError{Member: "run_at", Reason: "must lie before the year 9999"}
 	}
 	if dec.ID != "" {
 		if err := validUserID(dec.ID); err != nil {
@@ -270,6 +277,10 @@ func (g *staging) writeJob(b *birth) (string, fsys.File, error) {
 // error is a *BatchError where one job is to blame; nothing is enqueued then, or
 // with any other error but ErrUnsynced.
 func (s *Spool) EnqueueBatch(ctx context.Context, jobs [][]byte) ([]string, error) {
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.making.Done()
 	for {
 		ids, err := s.tryBatch(ctx, jobs)
 		if !errors.Is(err, errClash) {

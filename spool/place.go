@@ -184,8 +184,8 @@ func (s *Spool) madeDir(dir string) (made bool, err error) {
 	return err == nil, err
 }
 
-// TryRoom makes, and removes again, what the start of a job needs at most: a
-// directory, and a file with something in it. The error says what is lacking.
+// TryRoom makes, and removes again, what the start of a job needs: a directory,
+// and a file with something in it. The error says what is lacking.
 func (s *Spool) TryRoom() error {
 	g, err := s.stage()
 	if err != nil {

@@ -39,9 +39,11 @@ type Pool struct {
 	spares  spareLogs
 
 	mu     sync.Mutex
-	claims uint64                   // claims so far: no two ever have one name
-	held   map[string]*Claim        // by "POOL.K"
-	frees  map[string]chan struct{} // closed when the lock of that pool is free
+	claims uint64            // claims so far: no two ever have one name
+	held   map[string]*Claim // by "POOL.K"
+
+	waits sync.Mutex
+	frees map[string]chan struct{} // closed when the lock of that pool is free
 
 	told     sync.Mutex // held while it is written
 	problems string     // as last written
@@ -313,8 +315,8 @@ func (p *Pool) awaitDeath(ctx context.Context, pool string) error {
 // cannot be broken off: it is the one thing that a stop may leave behind, and
 // who asks again waits with it.
 func (p *Pool) free(pool string) <-chan struct{} {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.waits.Lock()
+	defer p.waits.Unlock()
 	if ch := p.frees[pool]; ch != nil {
 		return ch
 	}
@@ -328,9 +330,9 @@ func (p *Pool) free(pool string) <-chan struct{} {
 	go func() {
 		_ = l.RLock()
 		_ = l.Close()
-		p.mu.Lock()
+		p.waits.Lock()
 		delete(p.frees, pool)
-		p.mu.Unlock()
+		p.waits.Unlock()
 		close(ch)
 	}()
 	return ch

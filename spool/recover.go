@@ -305,8 +305,9 @@ func (s *Spool) forceRecover(id string) error {
 	if err := r.read(); err != nil {
 		return err
 	}
-	if last := r.dec.history[len(r.dec.history)-1]; last.Outcome == "" {
-		// It may be running although a person has moved it out of processing/.
+	if last := r.dec.history[len(r.dec.history)-1]; last.Outcome == "" || s.sys.holder(info) == 0 {
+		// It may be running although a person has moved it out of processing/, or
+		// its worker waits for the disk.
 		pool, _, _ := parseClaim(last.Claim)
 		if err := s.runsNot(id, pool); err != nil {
 			return err

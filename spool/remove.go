@@ -225,8 +225,11 @@ func (s *Spool) pruneState(ctx context.Context, st State, keep time.Duration, co
 		return n, err
 	}
 	oldest, listErr := s.entries(st, total-n-count)
+	if listErr != nil { // these need not be the oldest
+		return n, cmp.Or(err, listErr)
+	}
 	m, pruneErr := s.pruneAll(ctx, oldest, func(string) bool { return true })
-	return n + m, cmp.Or(err, listErr, pruneErr)
+	return n + m, cmp.Or(err, pruneErr)
 }
 
 // pruneAll removes those records for which that holds, and returns the first
@@ -265,6 +268,9 @@ func (s *Spool) pruneOne(p string) (bool, error) {
 		return false, err
 	}
 	defer r.close()
+	if r.info.Nlink > 2 {
+		return false, nil // linked elsewhere (cp -al): to find out where takes a look at all names
+	}
 	err = r.remove()
 	if errors.Is(err, ErrGone) {
 		return false, nil

@@ -390,3 +390,43 @@ func TestDeleteLinked(t *testing.T) {
 	}
 	b.adopt("pending/again.json", "x")
 }
+
+// What could not be listed whole is not pruned by its number: what was seen need
+// not be the oldest.
+func TestPruneNeedsAWholeListing(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	must(t, b.fs.Mkdir("completed/1"))
+	for i := range 6 {
+		id := fmt.Sprint("j", i)
+		b.enqueue(id)
+		b.settle(b.claim(p, id), Result{Outcome: Succeeded}, Completed)
+		if i < 4 {
+			at := b.path(id)
+			b.mv(at, "completed/1/"+path.Base(at))
+		}
+	}
+	must(t, b.SetConfig("keep_completed_count", "4"))
+	b.faults.nth("list", "completed/1", 1, func() error { return syscall.EIO })
+	if n, err := b.Prune(ctx); n != 0 || !errors.Is(err, syscall.EIO) {
+		t.Errorf("pruned %d, %v", n, err)
+	}
+	if n, err := b.Prune(ctx); n != 2 || err != nil {
+		t.Errorf("pruned %d, %v; want 2", n, err)
+	}
+	b.wantNoJob("j0")
+	b.wantNoJob("j1")
+	// A snapshot of hard links keeps its records, until it has gone.
+	keep := t.TempDir() + "/keep"
+	must(t, os.Link(b.at(b.path("j2")), keep))
+	must(t, b.SetConfig("keep_completed_count", "3"))
+	if n, err := b.Prune(ctx); n != 0 || err != nil {
+		t.Errorf("pruned %d of a snapshot, %v", n, err)
+	}
+	b.wantState("j2", Completed)
+	must(t, os.Remove(keep))
+	if n, err := b.Prune(ctx); n != 1 || err != nil {
+		t.Errorf("pruned %d, %v; want 1", n, err)
+	}
+	b.wantNoJob("j2")
+}

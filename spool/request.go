@@ -136,7 +136,7 @@ func (s *Spool) dropCancel(id string) error {
 func (s *Spool) strayStops() []string {
 	var pools []string
 	_ = s.fs.List("control", func(n string) bool {
-		if pool, ok := strings.CutSuffix(n, stopSuffix); ok {
+		if pool, ok := strings.CutSuffix(n, stopSuffix); ok && n[0] != '.' {
 			if _, err := s.fs.Lstat(workerPath(pool)); notExist(err) {
 				pools = append(pools, pool)
 			}

@@ -636,6 +636,8 @@ func TestEndFailsLate(t *testing.T) {
 			must(t, b.SetConfig("sync", "always"))
 			b.enqueue("x")
 			cl := b.claim(b.pool(), "x")
+			moved := 0
+			cl.Moved = func() { moved++ }
 			b.faults.before(c.op, c.match, func() error { return eio })
 			if _, err := cl.Settle(c.res); !errors.Is(err, syscall.EIO) {
 				t.Fatalf("the first end: %v", err)
@@ -643,8 +645,13 @@ func TestEndFailsLate(t *testing.T) {
 			if _, _, err := b.lockJob(cl.Path()); !errors.Is(err, ErrHeld) {
 				t.Errorf("its lock after the first end: %v", err)
 			}
+			// Its pool lives, and is about to say how it ended.
+			wantErr(t, b.ForceRecover(ctx, "x"), ErrState)
 			b.settle(cl, c.res, c.want)
 			b.wantState("x", c.want)
+			if moved != 1 {
+				t.Errorf("said to be moved %d times", moved)
+			}
 		})
 	}
 }

@@ -42,6 +42,8 @@ type Spool struct {
 	mu     sync.Mutex
 	single *staging // of the enqueuers that publish one job at a time
 	room   map[State]*room
+	closed bool
+	making sync.WaitGroup // enqueues at work
 
 	config configCache
 	group  syncGroup
@@ -296,8 +298,13 @@ func (s *Spool) Refresh() { s.fs.Refresh() }
 // Dir is the spool's absolute path.
 func (s *Spool) Dir() string { return s.dir }
 
-// Close gives back what the spool holds. Claims and pools must have ended.
+// Close gives back what the spool holds, once the enqueues at work have ended.
+// Claims and pools must have ended. What comes later is fs.ErrClosed.
 func (s *Spool) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.making.Wait()
 	s.mu.Lock()
 	g := s.single
 	s.single = nil
@@ -306,6 +313,17 @@ func (s *Spool) Close() error {
 		g.discard()
 	}
 	return s.fs.Close()
+}
+
+// enter begins an enqueue, which a Close waits for until s.making.Done.
+func (s *Spool) enter() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return fmt.Errorf("%s: %w", s.dir, fs.ErrClosed)
+	}
+	s.making.Add(1)
+	return nil
 }
 
 // Paused reports whether nothing new may start.
