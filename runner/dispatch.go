@@ -63,7 +63,8 @@ type dispatcher struct {
 	lost       error           // the spool is not in its place: the pool ends
 	blocked    error           // of the whole file system: nothing is claimed until it is gone
 	tryAt      time.Time       // then the file system is asked
-	mayTry     bool            // and one job is tried, once it takes changes
+	mayTry     bool            // and one job or drop is tried, once it takes changes
+	jobsTurn   bool            // which of them
 	listings   int             // so far
 	listFrom   time.Time       // the slow scan lists no sooner
 	recoveries int
@@ -227,30 +228,49 @@ func (d *dispatcher) handOut(ctx context.Context) {
 	if d.stopping() || (d.blocked != nil && !d.mayTry) {
 		return
 	}
-	// The one try while the file system refuses is a job's, which needs less.
-	for d.adopts < maxAdopting && d.order.drops.Len() > 0 && (d.blocked == nil || d.order.ready.Len() == 0) {
+	// The one try while the file system refuses goes to drops and to jobs by turns.
+	first, second := d.adoptDrops, d.startJobs
+	if d.blocked != nil && d.jobsTurn {
+		first, second = second, first
+	}
+	if !first(ctx) {
+		second(ctx)
+	}
+}
+
+// adoptDrops reports whether it has used up the one try.
+func (d *dispatcher) adoptDrops(ctx context.Context) (tried bool) {
+	for d.adopts < maxAdopting && d.order.drops.Len() > 0 {
 		it := d.order.drops.head()
 		it.takeOut()
 		d.adopt(ctx, it)
 		if d.tried() {
-			return
+			return true
 		}
 	}
+	return false
+}
+
+// startJobs does, too.
+func (d *dispatcher) startJobs(ctx context.Context) (tried bool) {
 	for looked := false; d.busy < d.p.o.Slots && len(d.running) < d.p.o.Slots+maxSyncing; looked = true {
 		it := d.next()
 		if it == nil {
-			d.unblock() // there is nothing that tells better
-			return
+			if d.order.drops.Len() == 0 {
+				d.unblock() // there is nothing that tells better
+			}
+			return false
 		}
 		if !looked && d.shut() {
 			d.order.place(it, d.now)
-			return
+			return false
 		}
 		d.begin(ctx, it)
 		if d.tried() {
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // glanceEvery is how often a busy pool looks whether it may start jobs: of a pause
@@ -288,7 +308,7 @@ func (d *dispatcher) tried() bool {
 	if d.blocked == nil {
 		return false
 	}
-	d.mayTry, d.tryAt = false, d.now.Add(retryFull)
+	d.mayTry, d.tryAt, d.jobsTurn = false, d.now.Add(retryFull), !d.jobsTurn
 	return true
 }
 

@@ -636,9 +636,9 @@ func TestSameNameWhileAdopted(t *testing.T) {
 			}
 		}
 		p, m, w := fake(t, s, Options{Handlers: handlers}, nil)
-		n := 0
+		var n atomic.Int32
 		p.m = &adopter{m, func(path string) {
-			if n++; n == 1 {
+			if n.Add(1) == 1 {
 				drop()
 				w.hints <- spool.Hint{Path: path}
 			}
@@ -646,7 +646,7 @@ func TestSameNameWhileAdopted(t *testing.T) {
 		drop()
 		r := run(t, p)
 		time.Sleep(slowScan / 2)
-		if n != 2 {
+		if n := n.Load(); n != 2 {
 			t.Errorf("%d drops were adopted, want 2", n)
 		}
 		r.Stop()

@@ -131,3 +131,33 @@ func TestMissingDirectoriesAreMade(t *testing.T) {
 		}
 	}
 }
+
+// A drop has its turn, too, however many jobs this pool cannot run.
+func TestBlockedTriesDrops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		for i := range 20 {
+			enqueue(t, s, `{"id":"j%d","kind":"other"}`, i)
+		}
+		p, _, w := fake(t, s, Options{Handlers: handlers}, func(n int, _ string) error {
+			if n == 1 {
+				return &os.PathError{Op: "mkdir", Path: "x", Err: syscall.ENOSPC}
+			}
+			return nil
+		})
+		r := run(t, p)
+		time.Sleep(500 * time.Millisecond)
+		if err := os.WriteFile(s.Dir()+"/pending/d.json", []byte(`{"id":"d","kind":"k"}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		w.hints <- spool.Hint{Path: "pending/d.json"}
+		time.Sleep(5 * time.Second)
+		if j := job(t, s, "d"); j.State != spool.Completed {
+			t.Errorf("d is %s", j.State)
+		}
+		r.Stop()
+		if err := r.wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -153,6 +153,11 @@ func (s *Spool) whole(f fsys.File, info fsys.Info) (*decoded, error) {
 	if now, err := f.Stat(); err != nil || now.Size != info.Size || !now.Mtime.Equal(info.Mtime) {
 		return nil, errors.Join(ErrUnfinished, err)
 	}
+	if dec.history == nil {
+		if err := dec.early(); err != nil {
+			return nil, err
+		}
+	}
 	if dec.history != nil && info.UID != uint32(os.Geteuid()) {
 		return nil, &InvalidError{Member: "history", Reason: fmt.Sprintf("belongs to queuectl, and the file to user %d", info.UID)}
 	}

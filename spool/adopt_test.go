@@ -490,6 +490,13 @@ func TestAdoptAtOnce(t *testing.T) {
 	}
 }
 
+// A drop is no later than a job may be that is enqueued.
+func TestDropOfTheLastYear(t *testing.T) {
+	b := newBench(t)
+	b.put("pending/x.json", `{"id":"x","command":"true","run_at":"9999-12-31T23:59:59.999999Z"}`)
+	b.refuse("pending/x.json", "before the year 9999")
+}
+
 // Where nothing tells who writes a file, its time does; one that lies far ahead
 // was given to it, one a little ahead may be another clock's.
 func TestDropFromTheFuture(t *testing.T) {

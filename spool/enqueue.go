@@ -58,8 +58,8 @@ func (s *Spool) decodeNew(data []byte) (*decoded, error) {
 	if dec.history != nil {
 		return nil, &InvalidError{Member: "history", Reason: `is queuectl's own; to run a job again use "queuectl retry"`}
 	}
-	if dec.RunAt.UTC().Year() > 9998 { // a batch adds to it, and names have four digits
-		return nil, &InvalidError{Member: "run_at", Reason: "must lie before the year 9999"}
+	if err := dec.early(); err != nil {
+		return nil, err
 	}
 	if dec.ID != "" {
 		if err := validUserID(dec.ID); err != nil {
@@ -67,6 +67,15 @@ func (s *Spool) decodeNew(data []byte) (*decoded, error) {
 		}
 	}
 	return dec, nil
+}
+
+// early refuses times to which nothing could be added any more: names have four
+// digits for the year.
+func (d *decoded) early() error {
+	if d.RunAt.UTC().Year() > 9998 {
+		return &InvalidError{Member: "run_at", Reason: "must lie before the year 9999"}
+	}
+	return nil
 }
 
 // A birth is a job that is about to be made: its name, where it goes, and its

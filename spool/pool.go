@@ -145,7 +145,20 @@ func (p *Pool) Leave() error {
 	p.spares.close()
 	_ = p.s.fs.Unlink("control/" + p.name + stopSuffix)
 	_ = p.s.fs.Unlink(problemsPath(p.name))
+	p.mu.Lock()
+	left := len(p.held) > 0
+	p.mu.Unlock()
+	if left && p.s.noProcessing() {
+		return nil // the jobs that it leaves running lie somewhere else just now
+	}
 	return p.s.dropPoolFile(p.name)
+}
+
+// noProcessing reports whether somebody has moved processing/ away, with what
+// runs in it.
+func (s *Spool) noProcessing() bool {
+	_, err := s.fs.Lstat(string(Processing))
+	return notExist(err)
 }
 
 // dropPoolFile removes a pool's file if nothing in processing/ refers to it.

@@ -246,6 +246,9 @@ func (s *Spool) dropDeadPools(self *Pool) error {
 	if err != nil {
 		return err
 	}
+	if s.noProcessing() {
+		return nil // what refers to them may come back with it
+	}
 	for _, name := range names {
 		if self != nil && name == self.name {
 			continue
@@ -305,9 +308,8 @@ func (s *Spool) forceRecover(id string) error {
 	if err := r.read(); err != nil {
 		return err
 	}
-	if last := r.dec.history[len(r.dec.history)-1]; last.Outcome == "" || s.sys.holder(info) == 0 {
-		// It may be running although a person has moved it out of processing/, or
-		// its worker waits for the disk.
+	if last := r.dec.history[len(r.dec.history)-1]; last.Outcome == "" {
+		// It may be running although a person has moved it out of processing/.
 		pool, _, _ := parseClaim(last.Claim)
 		if err := s.runsNot(id, pool); err != nil {
 			return err

@@ -656,3 +656,42 @@ func TestRepairGoesOn(t *testing.T) {
 	b.faults.clear()
 	b.recovered("x")
 }
+
+// While a person has moved processing/ away nothing tells which pools are still
+// referred to: their files stay, and with them what tells that a job lives.
+func TestProcessingMovedAway(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	c := b.claim(p, "x")
+	must(t, c.Started(4711))
+	b.sys.groups = map[int]bool{4711: true}
+	b.kill(p)
+	waiting := func() {
+		t.Helper()
+		if rep := b.recover(); len(rep.Waiting) != 1 {
+			t.Fatalf("%+v; want x to wait for its process", rep)
+		}
+	}
+	waiting()
+	must(t, os.Rename(b.at("processing"), b.at("away")))
+	if rep := b.recover(); len(rep.Recovered)+len(rep.Waiting) != 0 || !b.there(workerPath(p.Name())) {
+		t.Errorf("%+v; the pool's file is there: %v", rep, b.there(workerPath(p.Name())))
+	}
+	must(t, os.Rename(b.at("away"), b.at("processing")))
+	waiting()
+	b.sys.groups[4711] = false
+	b.recovered("x")
+
+	// So does the file of a pool that leaves a job running meanwhile.
+	q := b.pool()
+	b.claim(q, "x")
+	must(t, os.Rename(b.at("processing"), b.at("away")))
+	must(t, q.Leave())
+	if !b.there(workerPath(q.Name())) {
+		t.Error("the file of the pool that left a job running is gone")
+	}
+	must(t, os.Rename(b.at("away"), b.at("processing")))
+	b.kill(q)
+	b.recovered("x")
+}

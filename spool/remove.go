@@ -217,10 +217,7 @@ func (s *Spool) pruneState(ctx context.Context, st State, keep time.Duration, co
 	if err != nil {
 		return 0, err
 	}
-	n, err = s.pruneAll(ctx, old, func(p string) bool {
-		info, err := s.fs.Lstat(p)
-		return err == nil && info.Mtime.Before(before)
-	})
+	n, err = s.pruneAll(ctx, old, func(info fsys.Info) bool { return info.Mtime.Before(before) })
 	if FileSystemWide(err) || ctx.Err() != nil || count == 0 || total-n <= count {
 		return n, err
 	}
@@ -228,18 +225,19 @@ func (s *Spool) pruneState(ctx context.Context, st State, keep time.Duration, co
 	if listErr != nil { // these need not be the oldest
 		return n, cmp.Or(err, listErr)
 	}
-	m, pruneErr := s.pruneAll(ctx, oldest, func(string) bool { return true })
+	m, pruneErr := s.pruneAll(ctx, oldest, func(fsys.Info) bool { return true })
 	return n + m, cmp.Or(err, pruneErr)
 }
 
 // pruneAll removes those records for which that holds, and returns the first
-// error: one record that cannot be removed keeps no other one.
-func (s *Spool) pruneAll(ctx context.Context, paths []string, holds func(string) bool) (n int, err error) {
+// error: one record that cannot be removed keeps no other one. What is linked
+// elsewhere (cp -al) stays: to find out where takes a look at all names.
+func (s *Spool) pruneAll(ctx context.Context, paths []string, holds func(fsys.Info) bool) (n int, err error) {
 	for _, p := range paths {
 		if ctx.Err() != nil || FileSystemWide(err) {
 			break
 		}
-		if !holds(p) {
+		if info, e := s.fs.Lstat(p); e != nil || info.Nlink > 2 || !holds(info) {
 			continue
 		}
 		ok, oneErr := s.pruneOne(p)
@@ -268,9 +266,6 @@ func (s *Spool) pruneOne(p string) (bool, error) {
 		return false, err
 	}
 	defer r.close()
-	if r.info.Nlink > 2 {
-		return false, nil // linked elsewhere (cp -al): to find out where takes a look at all names
-	}
 	err = r.remove()
 	if errors.Is(err, ErrGone) {
 		return false, nil

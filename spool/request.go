@@ -135,6 +135,9 @@ func (s *Spool) dropCancel(id string) error {
 // strayStops lists the pools that somebody asked to stop and that are no more.
 func (s *Spool) strayStops() []string {
 	var pools []string
+	if _, err := s.fs.Lstat("workers"); err != nil {
+		return nil // nothing tells
+	}
 	_ = s.fs.List("control", func(n string) bool {
 		if pool, ok := strings.CutSuffix(n, stopSuffix); ok && n[0] != '.' {
 			if _, err := s.fs.Lstat(workerPath(pool)); notExist(err) {

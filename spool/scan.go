@@ -30,7 +30,7 @@ func (s *Spool) names(st State, fn func(dir, name string, n Name, canonical bool
 		more = s.scanName(string(st), name, fn)
 		return more
 	})
-	if notExist(err) && (st == Held || s.inPlace() == nil) {
+	if notExist(err) && (st == Held || s.Here() == nil) {
 		return nil // somebody has removed it; who moves something there makes it
 	}
 	for _, sub := range subs {

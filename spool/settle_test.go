@@ -645,8 +645,6 @@ func TestEndFailsLate(t *testing.T) {
 			if _, _, err := b.lockJob(cl.Path()); !errors.Is(err, ErrHeld) {
 				t.Errorf("its lock after the first end: %v", err)
 			}
-			// Its pool lives, and is about to say how it ended.
-			wantErr(t, b.ForceRecover(ctx, "x"), ErrState)
 			b.settle(cl, c.res, c.want)
 			b.wantState("x", c.want)
 			if moved != 1 {
