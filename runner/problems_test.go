@@ -98,7 +98,6 @@ func TestMissingDirectoriesAreMade(t *testing.T) {
 	s := newSpool(t)
 	r := start(t, s, Options{Handlers: handlers})
 	for i, dir := range []string{"processing", "failed", "pending", "completed", "dead"} {
-		time.Sleep(50 * time.Millisecond)
 		if err := os.Remove(s.Dir() + "/" + dir); err != nil {
 			t.Fatal(err)
 		}

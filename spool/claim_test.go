@@ -472,7 +472,11 @@ func TestNeighbourIsWaitedForOnce(t *testing.T) {
 		c, cancel := context.WithCancel(ctx)
 		ch, err := p.WatchNeighbour(c)
 		must(t, err)
-		time.Sleep(time.Millisecond) // until it waits
+		for waits, end := false, time.Now().Add(10*time.Second); !waits && time.Now().Before(end); runtime.Gosched() {
+			p.waits.Lock()
+			waits = len(p.frees) == 1
+			p.waits.Unlock()
+		}
 		cancel()
 		if name, ok := <-ch; ok {
 			t.Fatalf("%s is said to be dead", name)

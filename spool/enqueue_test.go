@@ -404,6 +404,7 @@ func TestCloseWhileUsed(t *testing.T) {
 		must(t, err)
 		must(t, s.SetConfig("sync", "off"))
 		var all sync.WaitGroup
+		atWork := make(chan bool, 8)
 		for range 8 {
 			all.Go(func() {
 				for {
@@ -413,10 +414,16 @@ func TestCloseWhileUsed(t *testing.T) {
 						}
 						return
 					}
+					select {
+					case atWork <- true:
+					default:
+					}
 				}
 			})
 		}
-		time.Sleep(2 * time.Millisecond)
+		for range cap(atWork) {
+			<-atWork
+		}
 		must(t, s.Close())
 		all.Wait()
 		if left, err := filepath.Glob(s.Dir() + "/tmp/*" + oneByOne); err != nil || len(left) > 0 {

@@ -3,7 +3,9 @@ package spool
 import (
 	"os"
 	"path"
+	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -258,4 +260,33 @@ func TestForeignFilesInTmpStay(t *testing.T) {
 	}
 	must(t, os.RemoveAll(b.at(g.path)))
 	b.enqueue("x")
+}
+
+// To try whether there is room leaves nothing behind, and where it is cut short,
+// what others remove.
+func TestTryRoom(t *testing.T) {
+	b := newBench(t)
+	left := func() (names []string) {
+		must(t, b.fs.List("tmp", func(n string) bool { names = append(names, n); return true }))
+		return slices.DeleteFunc(names, func(n string) bool { return n == "config.lock" })
+	}
+	must(t, b.TryRoom())
+	if l := left(); len(l) != 0 {
+		t.Errorf("left are %q", l)
+	}
+	b.faults.before("open", "log-0", func() error { return syscall.ENOSPC })
+	if err := b.TryRoom(); !FileSystemWide(err) {
+		t.Errorf("without room: %v", err)
+	}
+	if l := left(); len(l) != 0 {
+		t.Errorf("without room left are %q", l)
+	}
+	b.faults.before("unlink", "log-0", func() error { return syscall.EIO })
+	if err := b.TryRoom(); err == nil || len(left()) != 1 {
+		t.Errorf("cut short: %v, left are %q", err, left())
+	}
+	b.recover()
+	if l := left(); len(l) != 0 {
+		t.Errorf("after a recovery left are %q", l)
+	}
 }
