@@ -17,10 +17,8 @@ func (c *checker) trust() {
 			c.trustOne(p, "", info, &nobody)
 		}
 	}
-	for _, p := range s.ownDirs(true) {
-		if info, err := s.fs.Lstat(p); err == nil && info.Mode.IsDir() {
-			c.trustOne(p, "", info, &cfg)
-		}
+	for p, info := range s.ownDirs(true) {
+		c.trustOne(p, "", info, &cfg)
 	}
 }
 

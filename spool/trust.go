@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -181,11 +182,7 @@ func (s *Spool) checkOwner() error {
 		}
 	}
 	c := s.cfg()
-	for _, path := range s.ownDirs(false) {
-		info, err := s.fs.Lstat(path)
-		if err != nil || !info.Mode.IsDir() {
-			continue
-		}
+	for path, info := range s.ownDirs(false) {
 		if why := s.distrust(path, info, &c); why != "" {
 			return &SpoolError{
 				Dir: s.dir, Reason: fmt.Sprintf("its directory %s %s: others could run commands as you", path, why),
@@ -220,26 +217,40 @@ func (s *Spool) ownWayOut(path string, info fsys.Info) string {
 	return hint
 }
 
-// ownDirs are the directories of the spool. Those below ids and logs are left
-// out, unless all are wanted, where nobody else can reach them.
-func (s *Spool) ownDirs(all bool) []string {
-	dirs := slices.Clone(directories)
-	for _, top := range directories {
-		info, err := s.fs.Lstat(top)
-		if err != nil || !info.Mode.IsDir() || top == "tmp" || (top == string(Pending) && !all) {
-			continue
-		}
-		if !all && info.Mode.Perm()&othersReach == 0 {
-			continue
-		}
-		_ = s.fs.List(top, func(name string) bool {
-			if len(name) == 2 && (top == "ids" || top == "logs") || overflowDir(name) {
-				dirs = append(dirs, top+"/"+name)
+// ownDirs are the directories of the spool, as they are now. Those below ids and
+// logs are left out, unless all are wanted, where nobody else can reach them.
+func (s *Spool) ownDirs(all bool) iter.Seq2[string, fsys.Info] {
+	return func(yield func(string, fsys.Info) bool) {
+		for _, top := range directories {
+			info, ok := s.isDir(top)
+			if !ok {
+				continue
 			}
-			return true
-		})
+			if !yield(top, info) {
+				return
+			}
+			if top == "tmp" || !all && (top == string(Pending) || info.Mode.Perm()&othersReach == 0) {
+				continue
+			}
+			more := true
+			_ = s.fs.List(top, func(name string) bool {
+				if len(name) == 2 && (top == "ids" || top == "logs") || overflowDir(name) {
+					if info, ok := s.isDir(top + "/" + name); ok {
+						more = yield(top+"/"+name, info)
+					}
+				}
+				return more
+			})
+			if !more {
+				return
+			}
+		}
 	}
-	return dirs
+}
+
+func (s *Spool) isDir(path string) (fsys.Info, bool) {
+	info, err := s.fs.Lstat(path)
+	return info, err == nil && info.Mode.IsDir()
 }
 
 // dropHint leads whoever may not work on a spool to its drop box, if it has
