@@ -241,12 +241,13 @@ func (c *Claim) end(e Entry, st State, n Name, killed bool) (State, error) {
 		err := r.still()
 		if errors.Is(err, ErrGone) {
 			_ = r.complete(e) // its record may tell at least
-			c.leave(killed)
-			return st, err
 		}
 		if err == nil {
 			e.To = string(st) + "/" + n.String()
 			err = r.complete(e)
+		}
+		if errors.Is(err, ErrGone) {
+			c.leave(killed)
 		}
 		if err != nil {
 			return st, err

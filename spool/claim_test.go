@@ -95,7 +95,6 @@ func TestDueByItsFirstLine(t *testing.T) {
 	}
 }
 
-// No two claims ever have one name, also of one pool.
 // A look that fails for a moment does not say that somebody else has the job, or
 // that it is a drop.
 func TestClaimOfWhatCannotBeTold(t *testing.T) {
@@ -110,6 +109,7 @@ func TestClaimOfWhatCannotBeTold(t *testing.T) {
 	b.settle(b.claim(p, "x"), Result{Outcome: Succeeded}, Completed)
 }
 
+// No two claims ever have one name, also of one pool.
 func TestClaimNamesAreUnique(t *testing.T) {
 	b := newBench(t)
 	b.enqueue("x")

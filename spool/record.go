@@ -174,6 +174,8 @@ func (r *record) openForWriting() (err error) {
 		return err
 	}
 	if info, err := r.rw.Stat(); err != nil || !info.Same(r.info) {
+		_ = r.rw.Close()
+		r.rw = nil
 		return errors.Join(ErrGone, err)
 	}
 	return nil
@@ -232,6 +234,11 @@ func (r *record) mend(data []byte) error {
 // verify makes sure that the file is as we last knew it before a write, and
 // reads it again where it is not: somebody may have edited it in place.
 func (r *record) verify() error {
+	if r.rw == nil { // it could not be opened when the file had been replaced
+		if err := r.openForWriting(); err != nil {
+			return err
+		}
+	}
 	info, err := r.rw.Stat()
 	if err != nil {
 		return err

@@ -222,6 +222,58 @@ func TestSettleOfAnExchangedJob(t *testing.T) {
 	}
 }
 
+// A running job's file was written over, and the one that replaces it cannot be
+// opened for the moment: the claim can still be settled.
+func TestSettleOfAnOverwrittenJob(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	c := b.claim(b.pool(), "x")
+	b.put(c.Path(), `{"id":"x","command":"edited"}`)
+	b.faults.nth("open", "processing/", 0, func() error { return syscall.EMFILE })
+	_, err := c.Settle(Result{Outcome: Succeeded})
+	wantErr(t, err, syscall.EMFILE)
+	if !b.faults.spent() {
+		t.Fatal("nothing was opened")
+	}
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
+}
+
+// What ends a claim gives up its lock, whatever it was that ended it.
+func TestGoneIsGivenUp(t *testing.T) {
+	for name, disturb := range map[string]func(*bench, *Claim){
+		"an outcome was written into it": func(b *bench, c *Claim) {
+			text := b.read(c.Path())
+			at := strings.LastIndex(text, "}\n]}")
+			b.put(c.Path(), text[:at]+`,"ended":"2026-11-23T18:00:00Z","outcome":"failed"`+text[at:])
+		},
+		"it was written over, and moved": func(b *bench, c *Claim) {
+			b.put(c.Path(), `{"id":"x","command":"edited"}`)
+			b.faults.before("rename", c.Path()+" tmp/", func() error {
+				b.mv(c.Path(), "held/"+path.Base(c.from.String()))
+				return nil
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			p := b.pool()
+			b.enqueue("x")
+			c := b.claim(p, "x")
+			disturb(b, c)
+			_, err := c.Settle(Result{Outcome: Succeeded})
+			wantErr(t, err, ErrGone)
+			if len(p.held) != 0 {
+				t.Error("the claim is kept")
+			}
+			if lock, _, err := b.lockJob(b.path("x")); err != nil {
+				t.Errorf("its lock is kept: %v", err)
+			} else {
+				must(t, lock.Close())
+			}
+		})
+	}
+}
+
 // A job that is removed while it runs: nothing is recorded.
 func TestSettleOfARemovedJob(t *testing.T) {
 	b := newBench(t)
