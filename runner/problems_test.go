@@ -1,9 +1,13 @@
 package runner
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"os"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -57,6 +61,64 @@ func TestBlockedClaimsNothing(t *testing.T) {
 				t.Errorf("%s is %s", id, j.State)
 			}
 		}
+		r.Stop()
+		if err := r.wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A job that can be claimed and not be started is put off for longer each time.
+func TestUnstartableIsPutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		enqueue(t, s, `{"id":"a","command":"true"}`)
+		if err := os.MkdirAll(fmt.Sprintf("%s/logs/%02x/a.log", s.Dir(), crc32.ChecksumIEEE([]byte("a"))&0xff), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		p, m, _ := fake(t, s, Options{Commands: true}, nil)
+		r := run(t, p)
+		time.Sleep(30 * time.Second)
+		want := []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second}
+		if got := m.gaps(); !slices.Equal(got, want) {
+			t.Errorf("it was claimed after %v; want %v", got, want)
+		}
+		m.mu.Lock()
+		if n := len(m.problems); n == 0 || !strings.Contains(m.problems[n-1], "a.log") {
+			t.Errorf("problems: %q", m.problems)
+		}
+		m.mu.Unlock()
+		r.Stop()
+		if err := r.wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A problem is over when the job has begun.
+func TestProblemEndsWhenItBegins(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		enqueue(t, s, `{"id":"a","kind":"k"}`)
+		block := make(chan struct{})
+		slow := func(context.Context, *Job) error { <-block; return nil }
+		p, m, _ := fake(t, s, Options{Handlers: map[string]Handler{"k": slow}}, func(n int, _ string) error {
+			if n <= 6 {
+				return syscall.EIO
+			}
+			return nil
+		})
+		r := run(t, p)
+		time.Sleep(2 * time.Minute)
+		if j := job(t, s, "a"); j.State != spool.Processing {
+			t.Errorf("it is %s", j.State)
+		}
+		m.mu.Lock()
+		if n := len(m.problems); n < 2 || m.problems[n-1] != "[]" {
+			t.Errorf("problems: %q", m.problems)
+		}
+		m.mu.Unlock()
+		close(block)
 		r.Stop()
 		if err := r.wait(); err != nil {
 			t.Error(err)

@@ -18,7 +18,7 @@ type attempt struct {
 	d    *dispatcher
 	item *item
 	poke chan struct{} // look whether somebody asked to cancel it
-	news bool          // tell the dispatcher when the claim has succeeded
+	news bool          // tell the dispatcher when it has begun
 	free bool          // it has no slot any more; the dispatcher's
 }
 
@@ -48,10 +48,13 @@ func (d *dispatcher) begin(ctx context.Context, it *item) {
 }
 
 // begun says that the file system has taken all that a start needs: a claim
-// alone needs no inode, but a log does.
+// alone needs no inode, but a log does. Nor has the job a problem any more.
 func (a *attempt) begun() {
 	if a.news {
-		a.d.tell(a.d.unblock)
+		a.d.tell(func() {
+			a.d.unblock()
+			a.d.noProblem(a.item)
+		})
 	}
 }
 
@@ -85,6 +88,7 @@ func (d *dispatcher) ended(a *attempt, rep report) {
 	d.settledOne()
 	if rep.unstarted == nil {
 		d.drain.tries = 0
+		d.noProblem(a.item)
 	}
 	switch {
 	case rep.err != nil:
@@ -152,9 +156,6 @@ func (a *attempt) run(ctx context.Context) report {
 		return report{refused: err}
 	}
 	c.Moved = func() { a.d.tell(func() { a.d.free(a) }) }
-	if a.news {
-		a.d.tell(func() { a.d.claimed(a.item) })
-	}
 	if closed(a.d.stop.stopping) {
 		return a.released(c, "not started: the pool is stopping", false)
 	}
@@ -184,14 +185,6 @@ func (a *attempt) run(ctx context.Context) report {
 		return a.released(c, e.reason, e.killed)
 	}
 	return a.settle(c, e)
-}
-
-// claimed says that this job has no problem any more: where the pool cannot
-// run it, the attempt says so later.
-func (d *dispatcher) claimed(it *item) {
-	if pr := d.problems[it.id()]; pr != nil && pr.pause < passOverMin {
-		d.noProblem(it)
-	}
 }
 
 // An unableError says why this pool cannot run a job, which it leaves where it
