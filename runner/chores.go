@@ -140,13 +140,13 @@ func (d *dispatcher) list() work {
 		began := time.Now()
 		err := errors.Join(
 			d.p.q.Scan(spool.Pending, func(p string, n spool.Name, canonical bool) bool {
-				if _, skip := passed[n.ID]; !skip || !canonical {
+				if _, skip := passed[p]; !skip || !canonical {
 					g.add(p, n, canonical)
 				}
 				return true
 			}),
 			d.p.q.Scan(spool.Failed, func(p string, n spool.Name, canonical bool) bool {
-				if _, skip := passed[n.ID]; !skip && canonical {
+				if _, skip := passed[p]; !skip && canonical {
 					g.add(p, n, canonical)
 				}
 				return true

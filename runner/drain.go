@@ -32,7 +32,7 @@ type drain struct {
 	done  bool
 	tries int       // of the last ones, so far
 	again time.Time // when the present one of these begins
-	left  []string  // keys of jobs that are passed over at the end
+	left  []string  // paths of what is passed over at the end
 }
 
 func (dr *drain) changed() { dr.dirty = true }
@@ -69,7 +69,7 @@ func (d *dispatcher) lookIfDone() work {
 // A look is what was found.
 type look struct {
 	waiting, running bool
-	passed           map[string]string // paths, by key, of what is passed over
+	passed           []string // the paths of what is passed over
 }
 
 // look lists twice, because one listing can miss a name that is being moved:
@@ -77,7 +77,7 @@ type look struct {
 // back from there.
 func (d *dispatcher) look(passed map[string]struct{}) (l look, err error) {
 	for range 2 {
-		l.passed = make(map[string]string)
+		l.passed = nil
 		err = errors.Join(
 			d.p.q.Scan(spool.Processing, func(_ string, _ spool.Name, canonical bool) bool {
 				l.running = l.running || canonical
@@ -93,16 +93,12 @@ func (d *dispatcher) look(passed map[string]struct{}) (l look, err error) {
 }
 
 func (d *dispatcher) waitingIn(st spool.State, passed map[string]struct{}, l *look) error {
-	return d.p.q.Scan(st, func(p string, n spool.Name, canonical bool) bool {
-		key := n.ID
-		if !canonical {
-			if st == spool.Failed {
-				return true
-			}
-			key = p
+	return d.p.q.Scan(st, func(p string, _ spool.Name, canonical bool) bool {
+		if !canonical && st == spool.Failed {
+			return true
 		}
-		if _, skip := passed[key]; skip {
-			l.passed[key] = p
+		if _, skip := passed[p]; skip {
+			l.passed = append(l.passed, p)
 		} else {
 			l.waiting = true
 		}
@@ -118,9 +114,7 @@ func (d *dispatcher) looked(l look, err error) {
 	case l.waiting || !d.idle() || d.triesAgain(l.passed):
 	default:
 		d.drain.done = true
-		for key := range l.passed {
-			d.drain.left = append(d.drain.left, key)
-		}
+		d.drain.left = l.passed
 		slices.Sort(d.drain.left)
 	}
 }
@@ -128,14 +122,14 @@ func (d *dispatcher) looked(l look, err error) {
 // triesAgain has the pool try once more what it could not start, and reports
 // whether it does: what is wrong may pass, as a lack of processes does when other
 // jobs have ended. What it cannot run at all is not tried.
-func (d *dispatcher) triesAgain(passed map[string]string) bool {
+func (d *dispatcher) triesAgain(passed []string) bool {
 	if d.now.Before(d.drain.again) {
 		d.drain.changed()
 		return true
 	}
 	var items []*item
-	for key, path := range passed {
-		pr := d.problems[key]
+	for _, path := range passed {
+		pr := d.problems[path]
 		if pr == nil { // no longer
 			d.drain.changed()
 			return true
@@ -162,17 +156,15 @@ func (d *dispatcher) triesAgain(passed map[string]string) bool {
 func (d *dispatcher) leaves() error {
 	unable := make(map[string]int) // jobs by reason
 	var failed []string
-	for _, key := range d.drain.left {
-		switch pr := d.problems[key]; {
+	for _, path := range d.drain.left {
+		switch pr := d.problems[path]; {
 		case pr == nil: // it has run after all
 		case pr.unable:
 			unable[pr.reason]++
+		case pr.id == "":
+			failed = append(failed, strconv.Quote(path)+": "+pr.reason)
 		default:
-			what := "job " + strconv.Quote(key)
-			if strings.Contains(key, "/") { // the path of a drop
-				what = strconv.Quote(key)
-			}
-			failed = append(failed, what+": "+pr.reason)
+			failed = append(failed, "job "+strconv.Quote(pr.id)+": "+pr.reason)
 		}
 	}
 	for reason, n := range unable {

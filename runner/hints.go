@@ -155,13 +155,13 @@ func (d *dispatcher) noted(p string) {
 	d.add(p, n, canonical)
 }
 
-// add takes in a name, and passes it over where its job has a problem.
+// add takes in a name, and passes it over where it has a problem.
 func (d *dispatcher) add(p string, n spool.Name, canonical bool) {
 	it := d.order.add(p, n, canonical, d.now)
 	if it == nil {
 		return
 	}
-	if pr := d.problems[keyOfItem(it)]; pr != nil && pr.until.After(d.now) {
+	if pr := d.problems[it.path]; pr != nil && pr.until.After(d.now) {
 		d.order.putOff(it, pr.until)
 	}
 }

@@ -252,17 +252,25 @@ func (o *order) next() *item {
 }
 
 // scattered is next for pools that are after the same jobs, or cannot hear of
-// each other: it takes any of the first few of the same key, so that they do not
-// all go for one name.
+// each other: it takes any of the first few of the same priority, so that they do
+// not all go for one name.
 func (o *order) scattered(rand func() float64) *item {
 	if n := min(o.ready.Len(), scatter); n > 1 {
 		it := o.ready.nth(int(rand() * float64(n)))
-		if it.key == o.ready.head().key {
+		if o.level(it) == o.level(o.ready.head()) {
 			it.takeOut()
 			return it
 		}
 	}
 	return o.next()
+}
+
+// level is the same for items of the same priority.
+func (o *order) level(it *item) int64 {
+	if o.aging == 0 {
+		return it.key
+	}
+	return (it.due - it.key) / o.aging // see keyOf
 }
 
 // trim keeps the first ones of a line that has grown to twice the limit.

@@ -260,14 +260,19 @@ func TestOrderForgetsWhatIsGone(t *testing.T) {
 }
 
 func TestScatteredKeepsPriorities(t *testing.T) {
-	o := newOrder(100, 0)
-	for i := range 20 {
-		o.addJob(fmt.Sprintf("j%d", i), i%2*9, 0, noon)
-	}
-	for i := range 20 {
-		it := o.scattered(rand.Float64)
-		if n, _ := spool.ParseName(it.base()); (n.Priority == 9) != (i < 10) {
-			t.Fatalf("priority %d at place %d", n.Priority, i)
+	for _, aging := range []time.Duration{0, time.Hour} {
+		o := newOrder(100, aging)
+		for i := range 20 {
+			o.addJob(fmt.Sprintf("j%d", i), i%2*9, time.Duration(i)*time.Second, noon.Add(time.Minute))
+		}
+		if it := o.scattered(func() float64 { return 0.1 }); it.id() != "j5" { // the third one of those of priority 9
+			t.Errorf("with aging %v: %s", aging, it.id())
+		}
+		for i := 1; i < 20; i++ {
+			it := o.scattered(rand.Float64)
+			if n, _ := spool.ParseName(it.base()); (n.Priority == 9) != (i < 10) {
+				t.Fatalf("with aging %v: priority %d at place %d", aging, n.Priority, i)
+			}
 		}
 	}
 }

@@ -22,6 +22,7 @@ const (
 
 // A problem is why a job is passed over for a while, or why it waits.
 type problem struct {
+	id     string // "" of a drop
 	reason string
 	pid    int // of the process that keeps the job waiting
 	until  time.Time
@@ -29,27 +30,27 @@ type problem struct {
 	unable bool          // this pool cannot run it
 }
 
-// problems are kept by id, because a job changes its name when it is given
-// back, and for drops by path.
+// problems are kept by path: what a person has dropped under the name of a job
+// is no reason to pass over the job.
 type problems map[string]*problem
 
-func keyOfItem(it *item) string {
-	if id := it.id(); id != "" {
-		return id
+// called is how a job, or a drop, is called in messages.
+func called(id, path string) string {
+	if id == "" {
+		return path
 	}
-	return it.path
+	return id
 }
 
 // passOver keeps the pool from trying an item for a while.
 func (d *dispatcher) passOver(it *item, reason string, first time.Duration) {
-	key := keyOfItem(it)
-	pr := d.problems[key]
+	pr := d.problems[it.path]
 	if pr == nil {
-		pr = &problem{}
+		pr = &problem{id: it.id()}
 		if len(d.problems) < d.order.limit {
-			d.problems[key] = pr
+			d.problems[it.path] = pr
 		}
-		d.log.Warn("passed over", "id", key, "reason", reason)
+		d.log.Warn("passed over", "id", called(pr.id, it.path), "reason", reason)
 	}
 	if pr.pause < first {
 		pr.pause = first
@@ -64,11 +65,8 @@ func (d *dispatcher) passOver(it *item, reason string, first time.Duration) {
 
 // noProblem forgets what was wrong with an item.
 func (d *dispatcher) noProblem(it *item) {
-	if len(d.problems) == 0 {
-		return
-	}
-	if key := keyOfItem(it); d.problems[key] != nil {
-		delete(d.problems, key)
+	if d.problems[it.path] != nil {
+		delete(d.problems, it.path)
 		d.want(reporting)
 	}
 }
@@ -92,12 +90,12 @@ func (d *dispatcher) unblock() {
 
 // list is what status shows.
 func (ps problems) list(blocked error) (list []spool.Problem) {
-	for id, pr := range ps {
-		if strings.Contains(id, "/") { // the path of a drop, which may hold anything
-			list = append(list, spool.Problem{Reason: strconv.Quote(id) + ": " + pr.reason})
+	for path, pr := range ps {
+		if pr.id == "" { // the path of a drop may hold anything
+			list = append(list, spool.Problem{Reason: strconv.Quote(path) + ": " + pr.reason})
 			continue
 		}
-		list = append(list, spool.Problem{ID: id, Reason: pr.reason, PID: pr.pid})
+		list = append(list, spool.Problem{ID: pr.id, Reason: pr.reason, PID: pr.pid})
 	}
 	slices.SortFunc(list, func(a, b spool.Problem) int { return strings.Compare(a.ID+a.Reason, b.ID+b.Reason) })
 	if more := len(list) - maxProblems; more > 0 {
@@ -109,14 +107,14 @@ func (ps problems) list(blocked error) (list []spool.Problem) {
 	return list
 }
 
-// passed is the set of the keys that are passed over at a time, for who reads
+// passed is the set of the paths that are passed over at a time, for who reads
 // directories beside the dispatcher; of all times where it is zero. What waits
 // for a lock is not among them: it is to be run.
 func (ps problems) passed(at time.Time) map[string]struct{} {
 	set := make(map[string]struct{}, len(ps))
-	for key, pr := range ps {
+	for path, pr := range ps {
 		if pr.pause > 0 && pr.until.After(at) {
-			set[key] = struct{}{}
+			set[path] = struct{}{}
 		}
 	}
 	return set
@@ -125,9 +123,9 @@ func (ps problems) passed(at time.Time) map[string]struct{} {
 // expire forgets problems of what was not tried for long after its time: it is
 // not there any more. It reports whether there were any.
 func (ps problems) expire(now time.Time) (any bool) {
-	for key, pr := range ps {
+	for path, pr := range ps {
 		if now.Sub(pr.until) > passOverMax {
-			delete(ps, key)
+			delete(ps, path)
 			any = true
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -93,6 +94,52 @@ func TestUnstartableIsPutOff(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// A bad drop under the name of a job does not hold up the job.
+func TestProblemOfADropIsNotTheJobs(t *testing.T) {
+	for _, mode := range []os.FileMode{0o666, 0o000} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSpool(t)
+			const drop = "pending/20200101T000000.000000Z-5-a.json"
+			if err := os.WriteFile(s.Dir()+"/"+drop, []byte(`{"id":"a","kind":"k"}`), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(s.Dir()+"/"+drop, mode); err != nil {
+				t.Fatal(err)
+			}
+			p, m, w := fake(t, s, Options{Handlers: handlers}, func(_ int, path string) error {
+				if mode == 0 && path == drop {
+					return syscall.EACCES // as for who is not root
+				}
+				return nil
+			})
+			r := run(t, p)
+			time.Sleep(40 * time.Minute)
+			m.mu.Lock()
+			if n := len(m.problems); n == 0 || !strings.Contains(m.problems[n-1], "a") {
+				t.Errorf("problems: %q", m.problems)
+			}
+			m.mu.Unlock()
+			enqueue(t, s, `{"id":"a","kind":"k"}`)
+			for at, err := range s.List([]spool.State{spool.Pending}, 0) {
+				if err == nil && filepath.Base(at.File) != filepath.Base(drop) {
+					w.hints <- spool.Hint{Path: "pending/" + filepath.Base(at.File)}
+				}
+			}
+			time.Sleep(time.Second)
+			if j := job(t, s, "a"); j.State != spool.Completed {
+				t.Errorf("mode %04o: it is %s", mode, j.State)
+			}
+			if err := os.Remove(s.Dir() + "/" + drop); err != nil {
+				t.Fatal(err)
+			}
+			r.Stop()
+			if err := r.wait(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 // A problem is over when the job has begun.

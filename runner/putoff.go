@@ -76,7 +76,7 @@ func (d *dispatcher) held(it *item) {
 	t := it.trialOrNew()
 	t.pause = min(max(2*t.pause, heldMin), heldMax)
 	d.order.putOff(it, d.now.Add(t.pause))
-	pr := d.problems[keyOfItem(it)]
+	pr := d.problems[it.path]
 	switch {
 	case t.held.IsZero():
 		t.held = d.now
@@ -91,24 +91,24 @@ func (d *dispatcher) held(it *item) {
 // findHolder finds out, beside the dispatcher, which process keeps a job from
 // its next attempt.
 func (d *dispatcher) findHolder(it *item) {
-	key, path := keyOfItem(it), it.path
+	path := it.path
 	if len(d.problems) >= d.order.limit {
 		return
 	}
-	d.problems[key] = &problem{reason: "its lock is held by another process", until: d.now}
+	d.problems[path] = &problem{id: it.id(), reason: "its lock is held by another process", until: d.now}
 	d.lookups++
 	go func() {
 		w := d.p.q.WaitingFor(path)
 		d.tell(func() {
 			d.lookups--
-			pr := d.problems[key]
+			pr := d.problems[path]
 			if pr == nil {
 				return
 			}
 			if w != nil {
 				pr.reason, pr.pid = w.Reason, w.PID
 			}
-			d.log.Warn("waiting", "id", key, "pid", pr.pid, "reason", pr.reason)
+			d.log.Warn("waiting", "id", called(pr.id, path), "pid", pr.pid, "reason", pr.reason)
 			d.want(reporting)
 		})
 	}()
@@ -150,6 +150,7 @@ func (d *dispatcher) tryFailed(it *item, err error) {
 		d.order.place(it, d.now)
 	case isDrop:
 		it.drop = true
+		it.setPath(it.path, "") // its name's id may be that of a job
 		d.order.place(it, d.now)
 	case isUnfinished:
 		d.unfinished(it)
