@@ -345,8 +345,11 @@ func SettingKeys() []Setting {
 
 const configFile = "config.json"
 
-// readConfig reads config.json: what is set, by key, as text.
-func (s *Spool) readConfig() (map[string]string, error) {
+// settings is what stands in config.json, by key.
+type settings map[string]json.RawMessage
+
+// readConfig reads config.json.
+func (s *Spool) readConfig() (settings, error) {
 	b, err := s.readFile(configFile, 1<<20)
 	if notExist(err) {
 		return nil, nil
@@ -354,11 +357,11 @@ func (s *Spool) readConfig() (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var raw map[string]json.RawMessage
+	var raw settings
 	if err := json.Unmarshal(b, &raw); err != nil {
 		return nil, fmt.Errorf("%s is not valid JSON (%w); mend it, or remove it to have the defaults", s.abs(configFile), err)
 	}
-	set := make(map[string]string, len(raw))
+	set := make(settings, len(raw))
 	for name, v := range raw {
 		if k, err := findKey(name); err == nil && k.name != name { // by hand, with dashes
 			if _, both := raw[k.name]; both {
@@ -366,18 +369,37 @@ func (s *Spool) readConfig() (map[string]string, error) {
 			}
 			name = k.name
 		}
-		var text string
-		if json.Unmarshal(v, &text) != nil {
-			text = string(v) // a bare number
-		}
-		set[name] = text
+		set[name] = v
 	}
 	return set, nil
 }
 
+// read reads and bounds a value of this key as it stands in config.json: a text,
+// or a bare number.
+func (k *key) read(raw json.RawMessage) (any, error) {
+	var value any
+	_ = json.Unmarshal(raw, &value) // it is valid
+	switch v := value.(type) {
+	case string:
+		return k.parse(v)
+	case float64:
+		return k.parse(string(raw))
+	}
+	return nil, &ConfigError{Key: k.name, Value: string(raw), Reason: "is neither a text nor a number" + k.allowed()}
+}
+
+// written is a value as it stands in config.json: numbers as numbers.
+func (k *key) written(value string) json.RawMessage {
+	if (k.kind.name == number.name || k.kind.name == integer.name) && json.Valid([]byte(value)) {
+		return json.RawMessage(value)
+	}
+	text, _ := marshal(value)
+	return text
+}
+
 // readTrustedConfig is readConfig of a file that only we or root could have
 // written: it says whom else to trust.
-func (s *Spool) readTrustedConfig() (map[string]string, error) {
+func (s *Spool) readTrustedConfig() (settings, error) {
 	info, err := s.fs.Lstat(configFile)
 	if err == nil {
 		nobody := defaults
@@ -390,15 +412,14 @@ func (s *Spool) readTrustedConfig() (map[string]string, error) {
 
 // configOf is the configuration with these values. What is wrong with some of
 // them does not touch the others.
-func configOf(set map[string]string) (Config, error) {
+func configOf(set settings) (Config, error) {
 	c := defaults
 	var errs []error
 	for _, name := range slices.Sorted(maps.Keys(set)) { // so that the error is always the same
-		value := set[name]
 		k, err := findKey(name)
 		if err == nil {
 			var v any
-			if v, err = k.parse(value); err == nil {
+			if v, err = k.read(set[name]); err == nil {
 				k.set(&c, v)
 			} else if k.name == runAsKey {
 				c.RunAs = runAsUnknown
@@ -411,9 +432,9 @@ func configOf(set map[string]string) (Config, error) {
 	return c, errors.Join(errs...)
 }
 
-// Config returns the values in force. With an error, which says what in
-// config.json is wrong, the wrong values are those that were last in force, or
-// the defaults.
+// Config returns the values in force. An error says what in config.json is
+// wrong: a wrong value has its default in its place, and of a file that cannot be
+// read the last values go on, or all defaults.
 func (s *Spool) Config() (Config, error) { return s.config.get(s) }
 
 func (s *Spool) cfg() Config {
@@ -490,12 +511,12 @@ func (s *Spool) Setting(name string) (Setting, error) {
 }
 
 // in is the key with the value that a configuration gives it.
-func (k *key) in(set map[string]string) Setting {
-	value, isSet := set[k.name]
+func (k *key) in(set settings) Setting {
+	raw, isSet := set[k.name]
 	if !isSet {
 		return k.setting(k.def, false)
 	}
-	v, err := k.parse(value)
+	v, err := k.read(raw)
 	if err != nil {
 		invalid := k.setting(k.def, true)
 		invalid.Invalid = err.Error()
@@ -539,7 +560,7 @@ func (s *Spool) SetConfig(name, value string) error {
 		}
 		return err
 	}
-	return s.changeConfig(func(set map[string]string) { set[k.name] = strings.TrimSpace(value) })
+	return s.changeConfig(func(set settings) { set[k.name] = k.written(strings.TrimSpace(value)) })
 }
 
 // UnsetConfig gives a key its default again. One that does not exist is removed
@@ -549,17 +570,17 @@ func (s *Spool) UnsetConfig(name string) error {
 	if err != nil {
 		if set, e := s.readConfig(); e == nil {
 			if _, there := set[name]; there {
-				return s.changeConfig(func(set map[string]string) { delete(set, name) })
+				return s.changeConfig(func(set settings) { delete(set, name) })
 			}
 		}
 		return err
 	}
-	return s.changeConfig(func(set map[string]string) { delete(set, k.name) })
+	return s.changeConfig(func(set settings) { delete(set, k.name) })
 }
 
 // changeConfig reads, changes and replaces config.json under a lock of its
 // own.
-func (s *Spool) changeConfig(change func(map[string]string)) error {
+func (s *Spool) changeConfig(change func(settings)) error {
 	defer s.config.forget()
 	return s.exclusively("tmp/config.lock", func() error {
 		set, err := s.readConfig()
@@ -567,27 +588,22 @@ func (s *Spool) changeConfig(change func(map[string]string)) error {
 			return err
 		}
 		if set == nil {
-			set = make(map[string]string)
+			set = make(settings)
 		}
 		change(set)
-		return s.writeOver(configFile, configJSON(set))
+		return s.writeOver(configFile, set.file())
 	})
 }
 
-// configJSON is the file: sorted, a key a line, numbers as numbers.
-func configJSON(set map[string]string) []byte {
+// file is config.json: sorted, a key a line.
+func (set settings) file() []byte {
 	b := []byte("{")
 	for i, name := range slices.Sorted(maps.Keys(set)) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		value := set[name]
-		if !json.Valid([]byte(value)) {
-			text, _ := marshal(value)
-			value = string(text)
-		}
 		quoted, _ := marshal(name)
-		b = fmt.Appendf(b, "\n  %s: %s", quoted, value)
+		b = fmt.Appendf(b, "\n  %s: %s", quoted, set[name])
 	}
 	return append(b, "\n}\n"...)
 }

@@ -2,8 +2,10 @@ package spool
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -31,7 +33,7 @@ var valuesOf = map[string]struct {
 	"scan_interval":        {map[string]string{"10ms": "10ms", "1h": "1h"}, []string{"0", "1ms", "2h"}},
 	"max_job_size":         {map[string]string{"64": "64", "67108864": "67108864"}, []string{"63", "67108865", "1M"}},
 	"allow_group":          {map[string]string{"": "", "14": "14"}, []string{"nosuchgroup", "1,2", "-1"}},
-	"env_deny":             {map[string]string{"": "", "A_*, *b": "A_*, *b", "*": "*"}, []string{"A[", "A=B", "a/b"}},
+	"env_deny":             {map[string]string{"": "", "A_*, *b": "A_*, *b", "*": "*", "null": "null", `"A"`: `"A"`, "7": "7"}, []string{"A[", "A=B", "a/b"}},
 	"run_as":               {map[string]string{"worker": "worker", "owner": "owner"}, []string{"", "root", "Owner"}},
 	"allow_users":          {map[string]string{"": "", "14,root": "14,root"}, []string{"nosuchuser", "root,nosuchuser"}},
 }
@@ -223,6 +225,29 @@ func TestConfigWrongByHand(t *testing.T) {
 	}
 	must(t, b.SetConfig("sync", "off"))
 	b.clk.thaw()
+}
+
+// What is neither a text nor a number is no value of any key, and least of all
+// one that sets secrets free.
+func TestConfigOfOtherTypes(t *testing.T) {
+	b := newBench(t)
+	for _, value := range []string{"null", "true", "[]", `["A"]`, "{}"} {
+		for _, k := range keys {
+			b.put(configFile, fmt.Sprintf("{%q: %s}", k.name, value))
+			set, err := b.Setting(k.name)
+			must(t, err)
+			if !strings.Contains(set.Invalid, "neither a text nor a number") || set.Value != k.setting(k.def, false).Value {
+				t.Errorf("%s of %s is %+v", k.name, value, set)
+			}
+			raw, err := b.readConfig()
+			must(t, err)
+			if c, err := configOf(raw); err == nil || !slices.Equal(c.EnvDeny, defaults.EnvDeny) || (c.RunAs == RunAsWorker) == (k.name == runAsKey) {
+				t.Errorf("%s of %s: in force is %+v, %v", k.name, value, c, err)
+			}
+		}
+	}
+	must(t, b.UnsetConfig(runAsKey))
+	must(t, b.SetConfig("sync", "off"))
 }
 
 // A change is seen by others without a restart.
