@@ -113,6 +113,33 @@ func TestMoveOfARewrittenFile(t *testing.T) {
 	b.settle(c, Result{Outcome: Succeeded}, Completed)
 }
 
+// A job that was written over in place, by who knows nothing of histories, is
+// what the file says now, from the beginning.
+func TestWrittenOverWithoutHistory(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	for i, text := range []string{`{"id":"x","command":"edited"}`, `{"command":"edited"}` + "\n", "\ufeff{\n  \"command\": \"edited\"\n}"} {
+		at := b.inState(p, "x", Failed)
+		b.put(at, text)
+		b.clk.add(time.Hour)
+		c := b.claim(p, "x")
+		if c.Job.Command != "edited" || c.Attempt != 1 || c.Life == "" {
+			t.Errorf("case %d: claim is %+v", i, c)
+		}
+		b.settle(c, Result{Outcome: FailedOutcome, RetryAt: b.clk.now()}, Failed)
+		at = b.mvInto(b.path("x"), Dead)
+		b.put(at, text)
+		must(t, b.Retry(ctx, "x"))
+		c = b.claim(p, "x")
+		b.settle(c, Result{Outcome: Succeeded}, Completed)
+		if j := b.job("x"); j.History[0].Event != EventAdopted || j.History[0].From != path.Base(at) || j.CreatedAt.IsZero() {
+			t.Errorf("case %d: its history is %+v", i, j.History)
+		}
+		b.clean()
+		must(t, b.Delete(ctx, "x"))
+	}
+}
+
 // mv pending/X dead/: the directory is the truth, whatever the history says.
 func TestMoveIntoOtherStates(t *testing.T) {
 	b := newBench(t)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"syscall"
 	"time"
 
 	"queuectl/spool/internal/fsys"
@@ -320,7 +321,7 @@ func (s *Spool) eachID(fn func(p, id string) bool) error {
 			}
 			return true
 		})
-		if err != nil && !notExist(err) && !errors.Is(err, errNotDir) {
+		if err != nil && !notExist(err) && !errors.Is(err, syscall.ENOTDIR) {
 			return err
 		}
 		for _, id := range ids {

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -211,10 +212,10 @@ func (c *Claim) Settle(res Result) (State, error) {
 }
 
 func cutReason(r string) string {
-	if len(r) > maxReason {
-		r = r[:maxReason]
+	if r = toValidUTF8(r); len(r) > maxReason {
+		r = strings.ToValidUTF8(r[:maxReason], "") // without half a character
 	}
-	return toValidUTF8(r)
+	return r
 }
 
 // Release gives the job back unfinished: it waits again under its old due time

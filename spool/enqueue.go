@@ -110,9 +110,14 @@ func (s *Spool) birthAt(dec *decoded, n Name, to string, at time.Time, line Entr
 	if to == "" {
 		to = string(Pending) + "/" + n.String()
 	}
-	line.At, line.Life, line.To = Stamp{at}, s.sys.rand(12), to
-	history := append(dec.history[:len(dec.history):len(dec.history)], line)
+	history := append(dec.history[:len(dec.history):len(dec.history)], s.beginsLife(line, at, to))
 	return birth{name: n, dest: to, data: fileOf(dec, n.ID, at, history), random: dec.ID == ""}
+}
+
+// beginsLife has a line begin a life.
+func (s *Spool) beginsLife(line Entry, at time.Time, to string) Entry {
+	line.At, line.Life, line.To = Stamp{at}, s.sys.rand(12), to
+	return line
 }
 
 // fileOf is a job's file: the user's bytes, the members that are missing, and

@@ -113,8 +113,6 @@ func (e *stateErr) Error() string { return e.msg }
 
 func (e *stateErr) Is(target error) bool { return target == ErrState }
 
-const errNotDir = syscall.ENOTDIR
-
 func notExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 func exists(err error) bool   { return errors.Is(err, fs.ErrExist) }
 

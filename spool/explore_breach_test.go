@@ -3,6 +3,7 @@ package spool
 import (
 	"bytes"
 	"os"
+	"path"
 	"runtime"
 	"strings"
 
@@ -204,8 +205,8 @@ func within(name string) bool {
 }
 
 // claimOfName makes all lines of a history be of the claim in the file's name.
-func claimOfName(path string, b []byte) {
-	n, ok := ParseName(baseName(path))
+func claimOfName(p string, b []byte) {
+	n, ok := ParseName(path.Base(p))
 	if !ok || n.Pool == "" {
 		return
 	}

@@ -3,6 +3,7 @@ package spool
 import (
 	"errors"
 	"fmt"
+	"path"
 	"regexp"
 	"slices"
 	"strings"
@@ -31,7 +32,7 @@ func (r *run) afterStep() {
 // that a person has made.
 func (o *outcomes) own() (ids []string) {
 	for _, p := range o.files() {
-		n, ok := ParseName(baseName(p))
+		n, ok := ParseName(path.Base(p))
 		if !ok {
 			continue
 		}
@@ -116,7 +117,7 @@ func (o *outcomes) isChild(a *actor) bool {
 // does not hold.
 func (x *exploration) heldByLiving(o *outcomes) {
 	for _, p := range o.placesIn(Processing) {
-		n, _ := ParseName(baseName(p))
+		n, _ := ParseName(path.Base(p))
 		for _, a := range o.actors {
 			if a.pool != nil && a.pool.name == n.Pool && !a.p.Dead() && !a.cut && !a.pool.holds(n) {
 				o.fail("%s is held by nobody", p)
@@ -259,11 +260,11 @@ func (o *outcomes) ranRight() {
 
 // ranAtAll fails where a person has put a dead job back, and it did not run.
 func (o *outcomes) ranAtAll() {
-	if n, _ := ParseName(baseName(o.lastX)); n.ID != "job" || !slices.Equal(o.byHand, []string{"mv dead/X pending/"}) {
+	if n, _ := ParseName(path.Base(o.lastX)); n.ID != "job" || !slices.Equal(o.byHand, []string{"mv dead/X pending/"}) {
 		return
 	}
 	for _, p := range o.placesIn(Dead) {
-		if n, _ := ParseName(baseName(p)); n.ID == "job" {
+		if n, _ := ParseName(path.Base(p)); n.ID == "job" {
 			o.fail("a dead job was put back by hand, and did not run\n%s", p)
 		}
 	}

@@ -381,6 +381,30 @@ func TestLongHistoryIsCompacted(t *testing.T) {
 	}
 }
 
+// Long lines do not bring it about that each claim replaces the file.
+func TestLongLinesAreCompacted(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	files, inode := 0, b.inode(idPath("x"))
+	for i := range 150 {
+		c := b.claim(p, "x")
+		if c.Attempt != i+1 {
+			t.Fatalf("attempt %d; want %d", c.Attempt, i+1)
+		}
+		b.settle(c, Result{Outcome: FailedOutcome, Reason: strings.Repeat("\x01", 2*maxReason), RetryAt: time.Now().Add(-time.Second)}, Failed)
+		if now := b.inode(idPath("x")); now != inode {
+			files, inode = files+1, now
+		}
+		if size := len(b.read(b.path("x"))); size > maxHistory+8*maxReason {
+			t.Fatalf("after %d attempts it is %d bytes long", i+1, size)
+		}
+	}
+	if files < 2 || files > 10 {
+		t.Errorf("150 attempts made %d files", files)
+	}
+}
+
 // A reader without the lock that meets the middle of a write reads again.
 func TestReaderReadsAgain(t *testing.T) {
 	b := newBench(t)

@@ -3,7 +3,6 @@ package spool
 import (
 	"fmt"
 	"hash/crc32"
-	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -211,8 +210,6 @@ func crcStep(crc uint32, b byte) uint32 { return crc32.IEEETable[byte(crc)^b] ^ 
 
 func idPath(id string) string  { return "ids/" + idHash(id) + "/" + id + ".json" }
 func logPath(id string) string { return "logs/" + idHash(id) + "/" + id + ".log" }
-
-func baseName(p string) string { return path.Base(p) }
 
 // appendTime writes "20261123T180000.123456Z".
 func appendTime(b []byte, t time.Time) []byte {

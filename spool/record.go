@@ -6,15 +6,18 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 
 	"queuectl/spool/internal/fsys"
 )
 
-// maxHistory is the length in bytes from which a history is compacted to its
-// last keepLines lines.
+// maxHistory is the length in bytes from which a history is compacted to its last
+// keepLines lines, or to as many of them as have half that length, but never to
+// less than leastLines: what buries a job must stay.
 const (
 	maxHistory = 256 << 10
 	keepLines  = 100
+	leastLines = unchargedDeaths + 5
 )
 
 // roomForLines is room in memory for what an attempt adds to a file.
@@ -47,23 +50,23 @@ type record struct {
 // put files there, it may be a FIFO or a device, of which to open them is to use
 // them: what is none is found out first. So it is with drops, wherever they are;
 // elsewhere it would cost every claim something.
-func (s *Spool) openJob(path string, flag int) (fsys.File, error) {
-	_, canonical := ParseName(baseName(path))
+func (s *Spool) openJob(p string, flag int) (fsys.File, error) {
+	_, canonical := ParseName(path.Base(p))
 	if canonical && s.cfg().AllowGroup < 0 {
-		return s.fs.Open(path, flag)
+		return s.fs.Open(p, flag)
 	}
-	return s.fs.OpenPlain(path, flag)
+	return s.fs.OpenPlain(p, flag)
 }
 
-// lockJob opens and locks the file at path, which lies in a state directory,
+// lockJob opens and locks the file at p, which lies in a state directory,
 // and proves that the name still means what is locked. ErrGone: it is not
 // there any more; ErrHeld: somebody holds it.
-func (s *Spool) lockJob(path string) (fsys.File, fsys.Info, error) {
-	return s.lockJobFor(path, s.lockFor)
+func (s *Spool) lockJob(p string) (fsys.File, fsys.Info, error) {
+	return s.lockJobFor(p, s.lockFor)
 }
 
-func (s *Spool) lockJobFor(path string, flag int) (fsys.File, fsys.Info, error) {
-	f, err := s.openJob(path, flag)
+func (s *Spool) lockJobFor(p string, flag int) (fsys.File, fsys.Info, error) {
+	f, err := s.openJob(p, flag)
 	if elsewhere(err) {
 		return nil, fsys.Info{}, ErrGone
 	}
@@ -79,7 +82,7 @@ func (s *Spool) lockJobFor(path string, flag int) (fsys.File, fsys.Info, error) 
 	}
 	if err == nil {
 		var same bool
-		if same, err = s.same(path, info); err == nil && !same {
+		if same, err = s.same(p, info); err == nil && !same {
 			err = ErrGone
 		}
 		if err != nil {
@@ -98,24 +101,24 @@ func (s *Spool) lockJobFor(path string, flag int) (fsys.File, fsys.Info, error) 
 	return f, info, nil
 }
 
-// openRecord locks the job's file at path and reads it. A file that is not the
+// openRecord locks the job's file at p and reads it. A file that is not the
 // inode of its id's second name is ErrDrop.
-func (s *Spool) openRecord(path string) (*record, error) {
-	return s.openRecordIf(path, s.lockFor, func(string, fsys.Info) error { return nil })
+func (s *Spool) openRecord(p string) (*record, error) {
+	return s.openRecordIf(p, s.lockFor, func(string, fsys.Info) error { return nil })
 }
 
 // openRecordIf is openRecord of a file that accept takes, before anything is
 // read or mended. Opened with os.O_RDWR, the locked description is also the one
 // that is written to; a file that cannot be opened so is told from others then.
-func (s *Spool) openRecordIf(path string, flag int, accept func(string, fsys.Info) error) (*record, error) {
-	name, ok := ParseName(baseName(path))
+func (s *Spool) openRecordIf(p string, flag int, accept func(string, fsys.Info) error) (*record, error) {
+	name, ok := ParseName(path.Base(p))
 	if !ok {
 		return nil, ErrDrop
 	}
-	lock, info, err := s.lockJobFor(path, flag)
+	lock, info, err := s.lockJobFor(p, flag)
 	if err != nil && flag != s.lockFor && !errors.Is(err, ErrGone) && !errors.Is(err, ErrHeld) {
 		flag = s.lockFor
-		lock, info, err = s.lockJobFor(path, flag)
+		lock, info, err = s.lockJobFor(p, flag)
 	}
 	if errors.Is(err, errNotPlain) || notPlain(err) {
 		return nil, ErrDrop // whose adoption refuses it
@@ -123,7 +126,7 @@ func (s *Spool) openRecordIf(path string, flag int, accept func(string, fsys.Inf
 	if err != nil {
 		return nil, err
 	}
-	r := &record{s: s, id: name.ID, path: path, name: name, lock: lock, info: info}
+	r := &record{s: s, id: name.ID, path: p, name: name, lock: lock, info: info}
 	if flag == os.O_RDWR {
 		r.rw = lock
 	}
@@ -135,7 +138,7 @@ func (s *Spool) openRecordIf(path string, flag int, accept func(string, fsys.Inf
 		r.close()
 		return nil, err
 	}
-	if err := accept(path, info); err != nil {
+	if err := accept(p, info); err != nil {
 		r.close()
 		return nil, err
 	}
@@ -148,7 +151,8 @@ func (s *Spool) openRecordIf(path string, flag int, accept func(string, fsys.Inf
 
 // load opens the file for ourselves, reads it, and mends a torn tail. A file
 // that was rewritten in place in a form to which no line can be appended is
-// replaced by one with the same content in our form.
+// replaced by one with the same content in our form. One without a history
+// begins a new life.
 func (r *record) load() error {
 	if r.rw == nil {
 		if err := r.openForWriting(); err != nil {
@@ -162,7 +166,15 @@ func (r *record) load() error {
 		return err
 	}
 	if !r.ours || len(r.data)-r.dec.histStart > maxHistory {
-		return r.replaceWith(compact(r.dec.history, r.s.stamp()))
+		history := compact(r.dec.history, r.s.stamp())
+		switch {
+		case r.ours && len(history) == len(r.dec.history):
+			return nil // a person has written long lines
+		case len(history) == 0:
+			line := Entry{Event: EventAdopted, From: path.Base(r.path), UID: &r.info.UID}
+			history = []Entry{r.s.beginsLife(line, r.s.sys.now(), r.path)}
+		}
+		return r.replaceWith(history)
 	}
 	return nil
 }
@@ -307,8 +319,7 @@ func (r *record) write(b []byte, n int, known func()) error {
 // replaceWith gives the job a new file with the same user's content and this
 // history, under the same name, and holds the new one instead.
 func (r *record) replaceWith(history []Entry) error {
-	base, comma := r.dec.base()
-	data := newFile(base, comma, history)
+	data := fileOf(r.dec, r.id, r.s.sys.now(), history)
 	f, err := r.s.replace(r.id, r.path, r.info, data, r.path)
 	if err != nil {
 		return err
@@ -347,7 +358,7 @@ func (r *record) move(st State, n Name) error {
 		return err
 	}
 	r.path = to
-	r.name, _ = ParseName(baseName(to))
+	r.name, _ = ParseName(path.Base(to))
 	return nil
 }
 
@@ -374,10 +385,14 @@ func (r *record) abandon() {
 // that is too long. The line between them says how many were dropped, and how
 // many attempts the round had made by then.
 func compact(h []Entry, now Stamp) []Entry {
-	if len(h) <= keepLines+2 {
+	first := len(h)
+	for size := 0; first > 0 && len(h)-first < keepLines && (size < maxHistory/2 || len(h)-first < leastLines); {
+		first--
+		size += len(appendEntry(h[first]))
+	}
+	if first <= 2 {
 		return h
 	}
-	first := len(h) - keepLines
 	birth, dropped := 0, first-1
 	for i, e := range h[:first] {
 		if e.Life != "" {
