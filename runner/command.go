@@ -146,7 +146,8 @@ func (p *Pool) start(c *spool.Claim, out *os.File) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &process{proc: proc, done: make(chan struct{})}, nil
+	lives := func() bool { return c.GroupLives(proc.Pid) }
+	return &process{proc: proc, lives: lives, done: make(chan struct{})}, nil
 }
 
 func (l *launch) start(files []*os.File) (*os.Process, error) {

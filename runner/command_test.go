@@ -197,6 +197,40 @@ func TestBackgroundChild(t *testing.T) {
 	until(t, "the child writes", func() bool { return strings.Contains(logOf(t, j), "late") })
 }
 
+// A shell ends at once when its group is told to; what it runs may clean up.
+func TestGroupMayCleanUp(t *testing.T) {
+	for name, argv := range map[string]string{
+		"shell":     `["sh","-c","sh clean.sh; true"]`,
+		"two":       `["sh","-c","sh clean.sh & exec sleep 60"]`,
+		"no shell":  `["sh","clean.sh"]`,
+		"its child": `["sh","-c","(sh clean.sh; true); true"]`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newSpool(t)
+			dir := t.TempDir()
+			script := "trap 'sleep 0.3; echo cleaned; exit' TERM; echo ready; while :; do sleep 0.01; done\n"
+			if err := os.WriteFile(filepath.Join(dir, "clean.sh"), []byte(script), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			enqueue(t, s, `{"id":"a","argv":%s,"cwd":%q}`, argv, dir)
+			r := start(t, s, Options{Commands: true})
+			until(t, "it runs", func() bool { return strings.Contains(logOf(t, job(t, s, "a")), "ready") })
+			if _, err := s.Cancel(t.Context(), "a"); err != nil {
+				t.Fatal(err)
+			}
+			untilState(t, s, "a", spool.Dead)
+			if log := logOf(t, job(t, s, "a")); !strings.Contains(log, "cleaned") {
+				t.Errorf("it printed %q", log)
+			}
+			r.Stop()
+			if err := r.wait(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // After a kill of ours nothing of the group is left.
 func TestKillReachesTheGroup(t *testing.T) {
 	s := newSpool(t)

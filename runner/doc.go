@@ -39,9 +39,9 @@
 //   - Exit status 0, or a handler that returns nil: the job is completed.
 //   - Anything else is a failed attempt. After the n-th one the job waits
 //     retry_base^n seconds, or is dead when n is greater than its max_retries.
-//   - Its timeout has come: TERM to its process group, KILL 5 seconds later,
-//     and the rest of the group is killed; a handler's context is done. The
-//     attempt counts as a failed one, whatever its exit status.
+//   - Its timeout has come: TERM to its process group, and KILL to what is left
+//     of that 5 seconds later; a handler's context is done. The attempt counts
+//     as a failed one, whatever its exit status.
 //   - Somebody cancels it: likewise, and the job is dead.
 //   - The pool stops and its grace is over: likewise, and the job waits again
 //     under its old place in line; the attempt is not charged. What ends with

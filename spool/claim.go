@@ -177,6 +177,10 @@ func (c *Claim) Started(pid int) error {
 	return c.rec.complete(Entry{PID: pid, PIDStart: c.pool.s.sys.startOf(pid)})
 }
 
+// GroupLives reports whether the process group that runs the attempt has a member
+// that is no zombie. Where zombies cannot be told from others, they count.
+func (c *Claim) GroupLives(pid int) bool { return c.pool.s.sys.groupAlive(pid, 0) }
+
 // A Result is how an attempt ended.
 type Result struct {
 	Outcome Outcome
