@@ -260,13 +260,16 @@ func (g *staging) adoptAs(ctx context.Context, b birth) error {
 }
 
 // adoptedBirth is the new job of a drop. A file under a canonical name with a
-// history of ours (from a copy of the tree) keeps its place, P and DUE; else
-// its JSON says.
+// history of ours (from a copy of the tree) keeps its place, P and DUE, and so
+// does one where nothing runs from, which a person has put there; else its JSON
+// says.
 func (s *Spool) adoptedBirth(p string, info fsys.Info, dec *decoded, id string) birth {
 	uid := info.UID
 	line := Entry{Event: EventAdopted, From: path.Base(p), UID: &uid}
 	n, canonical := ParseName(path.Base(p))
-	if canonical && len(dec.history) > 0 && n.ID == id {
+	copied := len(dec.history) > 0 && n.ID == id
+	if canonical && (copied || !runsFrom(stateOf(p))) {
+		n.ID = id
 		if known := dropperOf(dec.history); known != nil {
 			line.UID = known // the copy is ours, and the job still theirs
 		}
@@ -277,6 +280,9 @@ func (s *Spool) adoptedBirth(p string, info fsys.Info, dec *decoded, id string) 
 	}
 	return s.newBirth(dec, id, s.sys.now(), line)
 }
+
+// runsFrom reports whether what a person puts into a state is to run.
+func runsFrom(st State) bool { return st == Pending || st == Processing }
 
 // adoptExchanged adopts a file that a person put in the place of a known job's
 // (sed -i, jq … > t && mv t, a copied tree) under the same id, with its
@@ -326,8 +332,11 @@ func (s *Spool) adoptExchanged(p string, info fsys.Info, dec *decoded) (to strin
 func (s *Spool) exchange(p string, info fsys.Info, dec *decoded) (string, error) {
 	dest := p
 	if n, ok := ParseName(path.Base(p)); !ok || n.ID != dec.ID {
-		n = Name{Time: s.sys.now(), Priority: lastPriority(dec), ID: dec.ID} // due now
-		dest = string(Pending) + "/" + n.String()
+		st := stateOf(p)
+		if n.ID = dec.ID; runsFrom(st) {
+			st, n = Pending, Name{Time: s.sys.now(), Priority: lastPriority(dec), ID: dec.ID} // due now
+		}
+		dest = string(st) + "/" + n.String()
 	}
 	line := Entry{Event: EventReplaced, At: s.stamp(), By: "hand", To: dest}
 	history := dec.history

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -111,6 +112,41 @@ func TestMoveOfARewrittenFile(t *testing.T) {
 		t.Errorf("claim is %+v", c)
 	}
 	b.settle(c, Result{Outcome: Succeeded}, Completed)
+}
+
+// A file that was put in the place of a job which is not to run does not run,
+// whatever it says: who removes, cancels or repairs it leaves it where it is.
+func TestExchangedWhereNothingRuns(t *testing.T) {
+	for name, text := range map[string]func(b *bench, at string) string{
+		"no history":  func(*bench, string) string { return `{"id":"x","command":"edited"}` },
+		"no id":       func(*bench, string) string { return `{"command":"edited"}` },
+		"another id":  func(b *bench, at string) string { return strings.Replace(b.read(at), `"id":"x"`, `"id":"y"`, 1) },
+		"another one": func(*bench, string) string { return `{"id":"y","command":"edited"}` },
+	} {
+		for _, st := range []State{Held, Dead, Completed, Failed} {
+			b := newBench(t)
+			p := b.pool()
+			at := b.inState(p, "x", st)
+			b.exchangeFile(at, text(b, at))
+			due, _ := ParseName(path.Base(at))
+			rep, err := b.Check(ctx, true)
+			must(t, err)
+			if len(b.ls(Pending)) > 0 {
+				t.Errorf("%s in %s: it waits in pending/ after a repair\n%s", name, st, findings(rep))
+			}
+			got, _ := ParseName(path.Base(b.only(st)))
+			if !got.Time.Equal(due.Time) || got.Priority != due.Priority {
+				t.Errorf("%s in %s: it lies at %s; it was at %s", name, st, b.only(st), at)
+			}
+			b.clean()
+
+			at = b.path(got.ID)
+			b.exchangeFile(at, fmt.Sprintf(`{"id":%q,"command":"edited"}`, got.ID))
+			must(t, b.Delete(ctx, got.ID))
+			b.wantNoJob(got.ID)
+			b.clean()
+		}
+	}
 }
 
 // A job that was written over in place, by who knows nothing of histories, is

@@ -169,9 +169,13 @@ func generatedID(s string) bool {
 }
 
 // idFromFileName makes an id of a dropped file's name: what is in the id
-// alphabet, at most 100 bytes, so that a random ending still fits. It may be
-// empty.
+// alphabet, at most 100 bytes, so that a random ending still fits. Of a name in
+// our form, as a refused file has it, that is the id without such an ending. It
+// may be empty.
 func idFromFileName(name string) string {
+	if n, ok := ParseName(name); ok {
+		name, _, _ = strings.Cut(n.ID, "~")
+	}
 	name = strings.TrimSuffix(name, ".json")
 	b := make([]byte, 0, len(name))
 	for i := range len(name) {

@@ -179,6 +179,8 @@ func TestIDFromFileName(t *testing.T) {
 		"---.json":                      "",
 		strings.Repeat("z", 200):        strings.Repeat("z", 100),
 		"a.json.json":                   "a.json",
+		Name{ID: "job"}.String():        "job",
+		Name{ID: "yy~yjddkq"}.String():  "yy",
 		"20261123T180000.1Z-5-x@y.json": "20261123T180000.1Z-5-xy",
 	} {
 		got := idFromFileName(name)
