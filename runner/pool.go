@@ -36,7 +36,8 @@ type Options struct {
 	// Environ is the environment of commands, less what the configuration
 	// denies (env_deny); os.Environ() where nil.
 	Environ []string
-	// Logger is told of every job; nobody where nil.
+	// Logger is told of every job; nobody where nil. The pool waits for it: it must
+	// not block.
 	Logger *slog.Logger
 }
 

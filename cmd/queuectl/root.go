@@ -33,7 +33,11 @@ func run(ctx context.Context, e *env, args []string) exitCode {
 	if err == nil && out.err != nil {
 		err = fmt.Errorf("standard output: %w", out.err)
 	}
-	return e.report(cmd, err)
+	status := e.report(cmd, err)
+	if o, ok := e.Err.(*outlet); ok {
+		o.close()
+	}
+	return status
 }
 
 // report says what went wrong, once, and returns the status.

@@ -81,6 +81,7 @@ func (o *workerStartOptions) run(cmd *cobra.Command) (err error) {
 		defer l.stay()
 		o.Err = l
 	}
+	o.Err = newOutlet(o.Err) // run closes it
 	// From here on a signal stops softly, also while the pool is being made.
 	signals, done := o.Signals()
 	defer done()
