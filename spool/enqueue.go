@@ -37,7 +37,7 @@ func (s *Spool) EnqueueJSON(ctx context.Context, data []byte) (string, error) {
 		return "", err
 	}
 	for {
-		b := s.newBirth(dec, s.newID(dec), s.sys.now(), Entry{Event: EventEnqueued})
+		b := s.newJob(dec, s.sys.now())
 		err := s.publish(ctx, b)
 		if dec.ID == "" && errors.Is(err, ErrTaken) {
 			continue // a random id that is taken: another one
@@ -87,12 +87,15 @@ type birth struct {
 	random bool // the id is a random one
 }
 
-// newID is the id of a new job: its own, or a random one.
-func (s *Spool) newID(dec *decoded) string {
-	if dec.ID != "" {
-		return dec.ID
+// newJob makes a job with an id of its own, or a random one, which is its life's
+// too: by that it is known that nobody chose it.
+func (s *Spool) newJob(dec *decoded, at time.Time) birth {
+	id, line := dec.ID, Entry{Event: EventEnqueued}
+	if id == "" {
+		id = s.randomID()
+		line.Life = id
 	}
-	return s.randomID()
+	return s.newBirth(dec, id, at, line)
 }
 
 func (s *Spool) randomID() string { return s.random.next(s.sys.rand) }
@@ -116,7 +119,10 @@ func (s *Spool) birthAt(dec *decoded, n Name, to string, at time.Time, line Entr
 
 // beginsLife has a line begin a life.
 func (s *Spool) beginsLife(line Entry, at time.Time, to string) Entry {
-	line.At, line.Life, line.To = Stamp{at}, s.sys.rand(12), to
+	if line.Life == "" {
+		line.Life = s.sys.rand(12)
+	}
+	line.At, line.To = Stamp{at}, to
 	return line
 }
 
@@ -362,7 +368,7 @@ func (s *Spool) births(jobs [][]byte) ([]birth, error) {
 			dec.RunAt = dec.RunAt.Add(time.Duration(later[k]) * time.Microsecond)
 			later[k]++
 		}
-		births = append(births, s.newBirth(dec, s.newID(dec), at, Entry{Event: EventEnqueued}))
+		births = append(births, s.newJob(dec, at))
 	}
 	return births, nil
 }

@@ -231,7 +231,7 @@ func (s *Spool) Resolve(id string) (string, error) {
 	found := make(map[string]bool)
 	for _, st := range States {
 		err := s.Scan(st, func(_ string, n Name, canonical bool) bool {
-			if canonical && strings.HasPrefix(n.ID, id) && generatedID(n.ID) {
+			if canonical && strings.HasPrefix(n.ID, id) && generatedID(n.ID) && !found[n.ID] && s.generated(n.ID) {
 				found[n.ID] = true
 			}
 			return len(found) < 2
@@ -249,4 +249,20 @@ func (s *Spool) Resolve(id string) (string, error) {
 		}
 	}
 	return "", jobErr(id, ErrAmbiguous)
+}
+
+// generated reports whether the id of a job is one that nobody chose.
+func (s *Spool) generated(id string) bool {
+	for range 3 { // it may move on while we look
+		p, _, err := s.locate(id)
+		if err != nil {
+			return false
+		}
+		dec, _, err := s.peek(p)
+		if notExist(err) {
+			continue
+		}
+		return err == nil && len(dec.history) > 0 && dec.history[0].Life == id
+	}
+	return false
 }

@@ -15,12 +15,24 @@ import (
 // Only generated ids may be shortened: delete job-1 must never mean job-10.
 func TestResolve(t *testing.T) {
 	b := newBench(t)
+	random := func(id string) string { // as a generated one
+		b.random.left = 0
+		b.sys.rands = []string{id}
+		got, err := b.EnqueueJSON(ctx, []byte(`{"command":"true"}`))
+		must(t, err)
+		if got != id {
+			t.Fatalf("made %q; want %q", got, id)
+		}
+		return id
+	}
 	b.enqueue("job-10")
-	b.enqueue("abcdefghijkl") // has the form of a generated one
-	b.enqueue("abcdefghijk2")
-	b.enqueue("mnopqrstuvwx")
+	random("abcdefghijkl")
+	random("abcdefghijk2")
+	random("mnopqrstuvwx")
 	b.enqueue("mnopqrstuvwx-mine")
 	b.enqueue("mnop")
+	b.enqueue("thumbnailjob") // has the form of a generated one
+	b.enqueue("mnopqrstuvw2")
 	p := b.pool()
 	b.settle(b.claim(p, "mnopqrstuvwx"), Result{Outcome: Succeeded}, Completed)
 	for short, want := range map[string]any{
@@ -28,6 +40,7 @@ func TestResolve(t *testing.T) {
 		"abcdefghijkl": "abcdefghijkl", "abcd": ErrAmbiguous, "abcdefghijk": ErrAmbiguous,
 		"mnopq": "mnopqrstuvwx", "mnop": "mnop", "mno": ErrNotFound, "MNOPQ": ErrNotFound,
 		"mnopqrstuvwx-m": ErrNotFound, "zzzz": ErrNotFound, "": ErrNotFound, "../x": ErrNotFound, "mn*p": ErrNotFound,
+		"thumb": ErrNotFound, "thumbnailjob": "thumbnailjob",
 	} {
 		got, err := b.Resolve(short)
 		switch want := want.(type) {
@@ -40,6 +53,12 @@ func TestResolve(t *testing.T) {
 				t.Errorf("%q means %q, %v; want %v", short, got, err, want)
 			}
 		}
+	}
+	// A chosen one that was generated before is another job.
+	must(t, b.Delete(ctx, "abcdefghijk2"))
+	b.enqueue("abcdefghijk2")
+	if got, err := b.Resolve("abcd"); got != "abcdefghijkl" || err != nil {
+		t.Errorf("abcd means %q, %v", got, err)
 	}
 }
 
