@@ -112,7 +112,7 @@ func (s *Spool) idOfFile(f fsys.File, info fsys.Info) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	dec, _, err := decodeFile(data, maxFile)
+	dec, err := decodeFile(data, maxFile)
 	if err != nil {
 		return "", false
 	}
@@ -140,7 +140,7 @@ func (s *Spool) whole(f fsys.File, info fsys.Info) (*decoded, error) {
 	if err != nil {
 		return nil, err
 	}
-	dec, _, err := decodeFile(data, max) // a copy may be torn as the original was
+	dec, err := decodeFile(data, max) // a copy may be torn as the original was
 	if errors.Is(err, errIncomplete) {
 		if s.sys.now().Sub(info.Mtime) < unfinishedTime {
 			return nil, ErrUnfinished

@@ -198,7 +198,7 @@ func (c *checker) file(p string, n Name) {
 		c.unreadable(p, n, err)
 		return
 	}
-	if data, err := s.readFile(p, maxFile); err == nil && len(data) != len(dec.data) && c.torn(p, n) {
+	if dec.torn && c.torn(p) {
 		c.add(invWhole, p, n.ID, "its last write was cut off; it is mended when the job moves on, or by \"queuectl check --repair\"")
 	}
 	c.second(p, n, dec, info)
@@ -218,7 +218,7 @@ func (c *checker) unreadable(p string, n Name, err error) {
 }
 
 // torn reports whether a file stays as it is although nobody writes to it.
-func (c *checker) torn(p string, n Name) bool {
+func (c *checker) torn(p string) bool {
 	f, _, err := c.s.lockJob(p)
 	if err != nil {
 		return false
@@ -229,8 +229,8 @@ func (c *checker) torn(p string, n Name) bool {
 	if err != nil {
 		return false
 	}
-	_, torn, err := decodeFile(data, maxFile)
-	return err == nil && torn
+	dec, err := decodeFile(data, maxFile)
+	return err == nil && dec.torn
 }
 
 // second looks at the id's second name.
@@ -308,15 +308,19 @@ func (c *checker) seconds() error {
 }
 
 // eachID calls fn with every second name.
-func (s *Spool) eachID(fn func(p, id string) bool) error {
+func (s *Spool) eachID(fn func(p, id string) bool) error { return s.eachBelow("ids", ".json", fn) }
+
+// eachBelow calls fn with every file below ids/ or logs/ that has an id's name.
+func (s *Spool) eachBelow(top, suffix string, fn func(p, id string) bool) error {
 	var dirs []string
-	if err := s.fs.List("ids", func(n string) bool { dirs = append(dirs, n); return true }); err != nil {
+	err := s.fs.List(top, func(n string) bool { dirs = append(dirs, n); return true })
+	if err != nil && !notExist(err) && !errors.Is(err, syscall.ENOTDIR) { // those are told elsewhere
 		return err
 	}
 	for _, d := range dirs {
 		var ids []string
-		err := s.fs.List("ids/"+d, func(n string) bool {
-			if id, ok := strings.CutSuffix(n, ".json"); ok && validID(id) && idHash(id) == d {
+		err := s.fs.List(top+"/"+d, func(n string) bool {
+			if id, ok := strings.CutSuffix(n, suffix); ok && validID(id) && idHash(id) == d {
 				ids = append(ids, id)
 			}
 			return true
@@ -325,7 +329,7 @@ func (s *Spool) eachID(fn func(p, id string) bool) error {
 			return err
 		}
 		for _, id := range ids {
-			if !fn(idPath(id), id) {
+			if !fn(top+"/"+d+"/"+id+suffix, id) {
 				return nil
 			}
 		}
@@ -381,6 +385,10 @@ func (c *checker) pools() error {
 	return nil
 }
 
+// strayAge is from when on a log of nothing is one: who refuses a file writes
+// the log first.
+const strayAge = time.Minute
+
 // belongings looks for requests and logs of nothing.
 func (c *checker) belongings() error {
 	s := c.s
@@ -392,7 +400,27 @@ func (c *checker) belongings() error {
 	for _, pool := range s.strayStops() {
 		c.note(invBelongs, "control/"+pool+stopSuffix, "", "asks a pool to stop that does not exist")
 	}
-	return nil
+	return s.strayLogs(func(p, id string) bool {
+		if len(c.where[id]) == 0 {
+			c.note(invBelongs, p, id, "is the log of a job that does not exist; \"queuectl check --repair\" removes it")
+		}
+		return c.ctx.Err() == nil
+	})
+}
+
+// strayLogs calls fn with the logs of ids that have no second name. Refused files
+// have none either.
+func (s *Spool) strayLogs(fn func(p, id string) bool) error {
+	return s.eachBelow("logs", ".log", func(p, id string) bool {
+		if _, err := s.fs.Lstat(idPath(id)); !notExist(err) {
+			return true
+		}
+		info, err := s.fs.Lstat(p)
+		if err != nil || s.sys.now().Sub(info.Mtime) < strayAge {
+			return true
+		}
+		return fn(p, id)
+	})
 }
 
 func (c *checker) config() error {
@@ -428,7 +456,27 @@ func (c *checker) tidy() error {
 			c.mended(invBelongs, "control/"+pool+stopSuffix, "", "asked a pool to stop that does not exist")
 		}
 	}
-	return errors.Join(err, c.tidyFiles(), c.tidyOrphans(), s.pruneTmp())
+	return errors.Join(err, c.tidyFiles(), c.tidyOrphans(), c.tidyLogs(), s.pruneTmp())
+}
+
+// tidyLogs removes logs of nothing.
+func (c *checker) tidyLogs() error {
+	s := c.s
+	dead := make(map[string]bool) // a file that was refused, or that no pool has adopted yet
+	for range 2 {                 // one listing can miss a name that is being moved
+		for _, st := range States {
+			err := s.Scan(st, func(_ string, n Name, _ bool) bool { dead[n.ID] = true; return c.ctx.Err() == nil })
+			if err != nil && !notExist(err) {
+				return err
+			}
+		}
+	}
+	return s.strayLogs(func(p, id string) bool {
+		if !dead[id] && s.removeIfThere(p) == nil {
+			c.mended(invBelongs, p, id, "was the log of a job that does not exist")
+		}
+		return c.ctx.Err() == nil
+	})
 }
 
 // tidyFiles adopts foreign inodes and mends torn tails.
@@ -464,6 +512,9 @@ func (c *checker) tidyFile(p string) {
 	}
 	if canonical && s.is(idPath(n.ID), info) {
 		if r, err := s.openRecord(p); err == nil { // reading it mends a torn tail
+			if dec.torn {
+				c.mended(invWhole, p, n.ID, "its last write was cut off")
+			}
 			r.close()
 		}
 		return
@@ -494,7 +545,6 @@ func (c *checker) tidyOrphans() error {
 		}
 		if freed, err := s.orphan(id, info); freed && err == nil {
 			c.mended(invOwned, p, id, "its job was removed by hand; the id is free")
-			_ = s.removeIfThere(logPath(id))
 		}
 		return c.ctx.Err() == nil
 	})

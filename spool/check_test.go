@@ -3,6 +3,7 @@ package spool
 import (
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ func TestCheckFinds(t *testing.T) {
 		"not whole":          {invWhole, func(b *bench, at string) { b.put(at, "{") }, false, "ends too early"},
 		"no job":             {invWhole, func(b *bench, at string) { b.put(at, `{"command":7}`) }, false, "must be a string"},
 		"a directory for it": {invWhole, func(b *bench, at string) { b.rm(at); b.rm(idPath("x")); must(b.t, os.Mkdir(b.at(at), 0o700)) }, false, "not a plain file"},
+		"a torn end":         {invWhole, func(b *bench, at string) { text := b.read(at); b.put(at, text[:len(text)-3]+"\x00\x00\x00") }, true, "cut off"},
 		"a torn tail":        {invWhole, func(b *bench, at string) { b.put(at, strings.TrimSuffix(b.read(at), "]}\n")) }, true, "cut off"},
 		"in two places":      {invOnce, func(b *bench, at string) { must(b.t, os.Link(b.at(at), b.at("dead/"+path.Base(at)))) }, false, "the same id"},
 		"no second name":     {invSecond, func(b *bench, at string) { b.rm(idPath("x")) }, true, "is missing"},
@@ -71,7 +73,12 @@ func TestCheckFinds(t *testing.T) {
 func TestCheckNotes(t *testing.T) {
 	b := newBench(t)
 	b.put("control/nobody.cancel", "")
+	must(t, b.appendLog("nobody", "printed\n"))
 	b.put("pending/drop.json", `{"comm`)
+	b.put("pending/odd.json", `{"Command":"true"}`)
+	b.refuse("pending/odd.json", "Command")
+	must(t, b.appendLog("x", "printed\n"))
+	b.clk.add(2 * strayAge)
 	b.mvInto(b.enqueue("x"), Dead)
 	rep, err := b.Check(ctx, false)
 	must(t, err)
@@ -82,8 +89,32 @@ func TestCheckNotes(t *testing.T) {
 		}
 		notes[f.Invariant]++
 	}
-	if !rep.OK() || notes[invBelongs] != 1 || notes[invNames] != 2 || rep.Jobs != 1 {
+	if !rep.OK() || notes[invBelongs] != 2 || notes[invNames] != 2 || rep.Jobs != 2 {
 		t.Errorf("%d jobs\n%s", rep.Jobs, findings(rep))
+	}
+	_, err = b.Check(ctx, true)
+	must(t, err)
+	if b.there(logPath("nobody")) || !b.there(logPath("x")) || len(b.logs()) != 2 {
+		t.Errorf("after a repair there are the logs %q", b.logs())
+	}
+}
+
+// logs are those in the spool.
+func (b *bench) logs() []string {
+	logs, err := filepath.Glob(b.at("logs/*/*"))
+	must(b.t, err)
+	return logs
+}
+
+// A job that was removed by hand leaves its log to nobody.
+func TestLogOfAnIDUsedAgain(t *testing.T) {
+	b := newBench(t)
+	at := b.enqueue("x")
+	must(t, b.appendLog("x", "old\n"))
+	b.rm(at)
+	b.enqueue("x")
+	if b.job("x").Log != "" {
+		t.Errorf("the new job has the log %s", b.job("x").Log)
 	}
 }
 

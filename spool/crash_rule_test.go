@@ -190,7 +190,7 @@ func TestRules(t *testing.T) {
 func (a *actor) lastLine(id string) Entry {
 	b, err := a.w.Read(idPath(id))
 	a.w.must(err)
-	dec, _, err := decodeFile(b, maxFile)
+	dec, err := decodeFile(b, maxFile)
 	a.w.must(err)
 	return dec.history[len(dec.history)-1]
 }

@@ -43,8 +43,8 @@ func (v *view) outcome(id string) Outcome {
 	for _, p := range v.before.placesOf(id) {
 		b, err := v.before.Read(p)
 		v.must(err)
-		dec, torn, err := decodeFile(b, maxFile)
-		if err == nil && !torn && len(dec.history) > 0 {
+		dec, err := decodeFile(b, maxFile)
+		if err == nil && !dec.torn && len(dec.history) > 0 {
 			return dec.history[len(dec.history)-1].Outcome
 		}
 	}

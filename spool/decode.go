@@ -54,6 +54,8 @@ type decoded struct {
 	// histStart is the length of data, where there is no history.
 	histName, histStart, histEnd, brace int
 	members                             int // besides history
+
+	torn bool // the file ends otherwise, and data with a tail that was mended
 }
 
 // base is what the user wrote, up to where a further member can be added;

@@ -240,7 +240,7 @@ func (o *outcomes) removed(string) bool { return o.did("rm ") || o.removers > 0 
 func (o *outcomes) ranRight() {
 	for _, p := range o.files() {
 		b, _ := o.Read(p)
-		dec, _, err := decodeFile(b, maxFile)
+		dec, err := decodeFile(b, maxFile)
 		if err != nil {
 			continue
 		}

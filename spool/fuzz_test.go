@@ -56,7 +56,7 @@ func appended(w *world, command, reason string, cut, zeros int) {
 	at := len(before) - len(tail) - 1 // where the last write begins
 	torn := append(bytes.Clone(after[:at+cut%(len(after)-at+1)]), make([]byte, zeros)...)
 	w.must(w.Write(idPath("job"), torn))
-	old, _, err := decodeFile(before, maxFile)
+	old, err := decodeFile(before, maxFile)
 	a.must(err)
 	a.run("job")
 	a.settle(success)
@@ -74,9 +74,9 @@ func (a *actor) readable(id string) {
 func (a *actor) kept(user string, old []Entry) {
 	data, err := a.w.Read(idPath("job"))
 	a.must(err)
-	dec, torn, err := decodeFile(data, maxFile)
-	if err != nil || torn || !bytes.HasPrefix(data, []byte(user)) {
-		a.fail("it is %q: torn %v, %v", data, torn, err)
+	dec, err := decodeFile(data, maxFile)
+	if err != nil || dec.torn || !bytes.HasPrefix(data, []byte(user)) {
+		a.fail("it is %q: %+v, %v", data, dec, err)
 	}
 	h := dec.history
 	if n := len(old); len(h) < n || h[0].Life != old[0].Life || h[len(h)-1].Outcome != Succeeded {

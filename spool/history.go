@@ -164,23 +164,24 @@ func leadingObject(b []byte) int {
 	return int(dec.InputOffset())
 }
 
-// decodeFile is decodeJob of a file that may be torn. torn says that dec is of
-// its content with the tail mended.
-func decodeFile(data []byte, max int64) (dec *decoded, torn bool, err error) {
-	dec, err = decodeJob(data, max)
+// decodeFile is decodeJob of a file that may be torn: what it returns is of its
+// content with the tail mended then.
+func decodeFile(data []byte, max int64) (*decoded, error) {
+	dec, err := decodeJob(data, max)
 	var invalid *InvalidError
 	if !errors.As(err, &invalid) {
-		return dec, false, err
+		return dec, err
 	}
 	keep, ok := repair(data)
 	if !ok {
-		return nil, false, err
+		return nil, err
 	}
 	mended, e := decodeJob(append(data[:keep:keep], tail...), max)
 	if e != nil || !mended.appendable() { // what looked like a history was none
-		return nil, false, err
+		return nil, err
 	}
-	return mended, true, nil
+	mended.torn = true
+	return mended, nil
 }
 
 // appendable reports whether the file has the form to which a line is added by

@@ -56,9 +56,9 @@ func everyWrite(t *testing.T, fn func(before, b []byte, over int)) {
 		}
 		fn(file, b, over)
 		file = torn(file, b, over, len(b), false)
-		d, isTorn, err := decodeFile(file, testMax)
-		if err != nil || isTorn || !d.appendable() {
-			t.Fatalf("%q: torn %v, %v", file, isTorn, err)
+		d, err := decodeFile(file, testMax)
+		if err != nil || d.torn || !d.appendable() {
+			t.Fatalf("%q: %+v, %v", file, d, err)
 		}
 	}
 }
@@ -107,7 +107,7 @@ func TestTornWriteIsRepaired(t *testing.T) {
 			for _, inPlace := range []bool{false, true} {
 				for _, end := range tails {
 					data := append(torn(before, b, over, n, inPlace), end...)
-					d, _, err := decodeFile(data, 3*testMax)
+					d, err := decodeFile(data, 3*testMax)
 					if err != nil {
 						t.Fatalf("%q: %v", data, err)
 					}
@@ -144,7 +144,7 @@ func TestHalfADropIsNotRepaired(t *testing.T) {
 		"{\"command\":\"rm -rf /\",\"x\":{\"history\":[\n{\"a\":1}\n]",
 		"{\"command\":\"rm -rf /\",\"x\":[\"a\",{\"history\":[\n{\"a\":1}",
 	} {
-		if d, _, err := decodeFile([]byte(s), testMax); !errors.Is(err, errIncomplete) {
+		if d, err := decodeFile([]byte(s), testMax); !errors.Is(err, errIncomplete) {
 			t.Errorf("%q is taken as %+v, %v", s, d, err)
 		}
 	}
@@ -159,15 +159,15 @@ func FuzzRepair(f *testing.F) {
 		if ok && (keep <= 0 || keep > len(data)) {
 			t.Fatalf("%q: keeps %d", data, keep)
 		}
-		d, isTorn, err := decodeFile(data, 1<<20)
-		if err != nil || !isTorn {
+		d, err := decodeFile(data, 1<<20)
+		if err != nil || !d.torn {
 			return
 		}
 		if d.history == nil || !d.appendable() {
 			t.Fatalf("%q is mended to %q", data, d.data)
 		}
-		again, isTorn, err := decodeFile(d.data, 1<<20)
-		if err != nil || isTorn || !reflect.DeepEqual(again.history, d.history) {
+		again, err := decodeFile(d.data, 1<<20)
+		if err != nil || again.torn || !reflect.DeepEqual(again.history, d.history) {
 			t.Fatalf("%q is mended to %q: %v", data, d.data, err)
 		}
 	})

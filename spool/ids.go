@@ -192,9 +192,9 @@ func (s *Spool) concerns(dir, id string, info fsys.Info, own bool) (bool, error)
 	return false, nil
 }
 
-// orphan removes the second name of a job whose file a person has removed. The
-// caller holds its lock and has seen a link count of 1; one listing can miss a
-// name that is being moved, so it takes two.
+// orphan removes the second name of a job whose file a person has removed, and
+// the log that goes with it. The caller holds its lock and has seen a link count
+// of 1; one listing can miss a name that is being moved, so it takes two.
 func (s *Spool) orphan(id string, info fsys.Info) (bool, error) {
 	for range 2 {
 		paths, err := s.namesOf(id)
@@ -205,9 +205,9 @@ func (s *Spool) orphan(id string, info fsys.Info) (bool, error) {
 	if !s.is(idPath(id), info) {
 		return true, nil
 	}
-	err := s.fs.Unlink(idPath(id))
-	if notExist(err) {
-		err = nil
+	err := s.removeIfThere(logPath(id)) // first: the next one who has the id begins its own
+	if err == nil {
+		err = s.removeIfThere(idPath(id))
 	}
 	return err == nil, err
 }

@@ -196,8 +196,7 @@ func (s *Spool) peek(p string) (*decoded, fsys.Info, error) {
 		if data, err = s.readIf(p, maxFile, func(now fsys.Info) error { return s.linkOfTheirs(p, now) }); err != nil {
 			return nil, info, err
 		}
-		var torn bool
-		if dec, torn, err = decodeFile(data, maxFile); err == nil && !torn {
+		if dec, err = decodeFile(data, maxFile); err == nil && !dec.torn {
 			break
 		}
 	}

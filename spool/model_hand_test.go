@@ -155,9 +155,9 @@ func (m *model) agreeJob(j *modelJob) {
 	}
 	data, err := m.mach.read(j.path)
 	m.must(err)
-	dec, torn, err := decodeFile(data, maxFile)
-	if err != nil || torn || !bytes.Contains(data, []byte(j.mark)) {
-		m.t.Fatalf("%s: torn %v, %v; its mark is %s\n%s", j.path, torn, err, j.mark, data)
+	dec, err := decodeFile(data, maxFile)
+	if err != nil || dec.torn || !bytes.Contains(data, []byte(j.mark)) {
+		m.t.Fatalf("%s: %+v, %v; its mark is %s\n%s", j.path, dec, err, j.mark, data)
 	}
 	if got := historyLines(dec.history); !slices.Equal(got, j.lines) {
 		m.t.Fatalf("the history of %s is %q; want %q", j.path, got, j.lines)

@@ -210,12 +210,12 @@ func (r *record) read() error {
 		return err
 	}
 	data = data[:n]
-	dec, torn, err := decodeFile(data, maxFile)
+	dec, err := decodeFile(data, maxFile)
 	if err != nil {
 		return err
 	}
 	plain := !bytes.HasPrefix(data, bom)
-	if torn && plain {
+	if dec.torn && plain {
 		if err := r.mend(dec.data); err != nil {
 			return err
 		}

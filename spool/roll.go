@@ -230,7 +230,7 @@ func (s *Spool) wholeAndNamed(staged string) bool {
 	if err != nil {
 		return false
 	}
-	dec, _, err := decodeFile(data, maxFile)
+	dec, err := decodeFile(data, maxFile)
 	return err == nil && dec.ID == id && len(dec.history) > 0 && dec.history[0].Life != ""
 }
 

@@ -181,7 +181,7 @@ func (s *Spool) hints(f fsys.File, info fsys.Info) []string {
 	if err != nil {
 		return nil
 	}
-	dec, _, err := decodeFile(data, maxFile)
+	dec, err := decodeFile(data, maxFile)
 	if err != nil || len(dec.history) == 0 {
 		return nil
 	}
