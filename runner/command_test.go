@@ -1,11 +1,13 @@
 package runner
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"queuectl/spool"
 )
@@ -85,6 +87,21 @@ func TestOutputAndRetries(t *testing.T) {
 	}
 	if n := strings.Count(text, "--- attempt"); n != 2 {
 		t.Errorf("%d separators in:\n%s", n, text)
+	}
+}
+
+// A failed job is due retry_base^n seconds after its end, to the microsecond.
+func TestRetryIsDueAfterTheEnd(t *testing.T) {
+	s := newSpool(t, "retry_base", "1.5")
+	enqueue(t, s, `{"id":"a","command":"false"}`)
+	start(t, s, Options{Commands: true})
+	for n := 1; n <= 2; n++ {
+		until(t, "it has failed again", func() bool { return job(t, s, "a").State == spool.Failed && job(t, s, "a").Attempts == n })
+		j := job(t, s, "a")
+		want := time.Duration(math.Pow(1.5, float64(n)) * float64(time.Second))
+		if got := j.Due.Sub(last(t, j).Ended.Time); got != want {
+			t.Errorf("after attempt %d it is due %v after its end; want %v", n, got, want)
+		}
 	}
 }
 

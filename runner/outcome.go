@@ -32,13 +32,14 @@ func failed(format string, args ...any) ending {
 // result says what becomes of the job: after its n-th failed attempt it is
 // tried again if n is at most its max_retries.
 func (p *Pool) result(n, maxRetries int, e ending) spool.Result {
-	res := spool.Result{Outcome: e.outcome, Exit: e.exit, Signal: e.signal, Reason: e.reason, Killed: e.killed}
+	now := time.Now().Truncate(time.Microsecond) // as it is written
+	res := spool.Result{Outcome: e.outcome, Exit: e.exit, Signal: e.signal, Reason: e.reason, Killed: e.killed, Ended: now}
 	if e.outcome != spool.FailedOutcome && e.outcome != spool.TimedOut {
 		return res
 	}
 	if !e.permanent && n <= maxRetries {
 		cfg, _ := p.q.Config()
-		res.RetryAt = time.Now().Add(spool.RetryDelay(cfg, n, p.rand()))
+		res.RetryAt = now.Add(spool.RetryDelay(cfg, n, p.rand()))
 	}
 	return res
 }

@@ -187,6 +187,8 @@ type Result struct {
 	Exit    *int
 	Signal  string
 	Reason  string // of a failure, for people; cut to 1 KiB
+	// Ended is when the attempt ended; without it, that is now.
+	Ended time.Time
 	// RetryAt is when a failed job runs again; without it, it is buried.
 	RetryAt time.Time
 	// Killed says that we killed the attempt. What escaped the kill keeps the
@@ -201,7 +203,10 @@ const maxReason = 1 << 10
 // was put: ErrGone. Any other error leaves the claim as it is, to be settled
 // once the reason is gone (a full disk).
 func (c *Claim) Settle(res Result) (State, error) {
-	now := c.pool.s.sys.now()
+	now := res.Ended.UTC().Truncate(time.Microsecond)
+	if res.Ended.IsZero() {
+		now = c.pool.s.sys.now()
+	}
 	st, n := Dead, Name{Time: now, Priority: c.from.Priority, ID: c.ID}
 	switch {
 	case res.Outcome == Succeeded:

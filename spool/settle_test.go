@@ -152,6 +152,18 @@ func TestSettleOntoItself(t *testing.T) {
 	b.clk.thaw()
 }
 
+// A settle that comes late says when the attempt ended.
+func TestSettleLate(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	c := b.claim(b.pool(), "x")
+	ended := time.Now().Add(-time.Minute)
+	b.settle(c, Result{Outcome: Succeeded, Ended: ended}, Completed)
+	if want := ended.UTC().Truncate(time.Microsecond); !b.last("x").Ended.Equal(want) || !b.job("x").EndedAt.Equal(want) {
+		t.Errorf("it ended at %v, in %s; want %v", b.last("x").Ended, b.path("x"), want)
+	}
+}
+
 // A job that a person has moved while it ran stays where it was put.
 func TestSettleOfAMovedJob(t *testing.T) {
 	b := newBench(t)
