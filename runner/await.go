@@ -78,10 +78,11 @@ func (a *attempt) await(c *spool.Claim, began time.Time, limit time.Duration, do
 	}
 }
 
-// timeout is how long the attempt may take: the job's own, else as configured.
+// timeout is how long the attempt may take: the job's own, else as configured;
+// 0: as long as it likes.
 func (a *attempt) timeout(c *spool.Claim) time.Duration {
-	if c.Job.Timeout > 0 {
-		return c.Job.Timeout
+	if c.Job.Timeout != 0 {
+		return max(0, c.Job.Timeout) // NoTimeout is negative
 	}
 	cfg, _ := a.d.p.q.Config()
 	return cfg.Timeout

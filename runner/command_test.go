@@ -90,6 +90,17 @@ func TestOutputAndRetries(t *testing.T) {
 	}
 }
 
+// A job may say that it has no timeout where one is configured.
+func TestNoTimeout(t *testing.T) {
+	s := newSpool(t, "timeout", "200ms")
+	enqueue(t, s, `{"id":"long","command":"sleep 0.5","timeout":"0","max_retries":0}`)
+	enqueue(t, s, `{"id":"short","command":"sleep 5","max_retries":0}`)
+	drained(t, s, Options{Commands: true, Slots: 2})
+	if a, b := job(t, s, "long").State, job(t, s, "short").State; a != spool.Completed || b != spool.Dead {
+		t.Errorf("the one without a timeout is %s, the other one %s", a, b)
+	}
+}
+
 // A failed job is due retry_base^n seconds after its end, to the microsecond.
 func TestRetryIsDueAfterTheEnd(t *testing.T) {
 	s := newSpool(t, "retry_base", "1.5")

@@ -192,7 +192,7 @@ var setters = map[string]func(*decoded, jsontext.Value) error{
 	"priority":    func(d *decoded, v jsontext.Value) error { return whole(v, 9, &d.Priority) },
 	"run_at":      func(d *decoded, v jsontext.Value) error { return moment(v, &d.RunAt) },
 	"delay":       func(d *decoded, v jsontext.Value) error { return duration(v, &d.Delay) },
-	"timeout":     func(d *decoded, v jsontext.Value) error { return duration(v, &d.Timeout) },
+	"timeout":     func(d *decoded, v jsontext.Value) error { return d.setTimeout(v) },
 	"cwd":         func(d *decoded, v jsontext.Value) error { return d.setCwd(v) },
 	"env":         func(d *decoded, v jsontext.Value) error { return d.setEnv(v) },
 	"created_at":  func(d *decoded, v jsontext.Value) error { return moment(v, &d.CreatedAt) },
@@ -317,6 +317,14 @@ func duration(v jsontext.Value, to *time.Duration) (err error) {
 		return fmt.Errorf("%w, not %q", err, s)
 	}
 	return nil
+}
+
+func (d *decoded) setTimeout(v jsontext.Value) error {
+	err := duration(v, &d.Timeout)
+	if err == nil && d.Timeout == 0 {
+		d.Timeout = NoTimeout
+	}
+	return err
 }
 
 // setID looks only whether there is an id: what it may hold depends on who

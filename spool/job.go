@@ -33,7 +33,8 @@ type Job struct {
 	// its making on. Only one of them may be set.
 	RunAt time.Time
 	Delay time.Duration
-	// Timeout ends an attempt that takes longer; 0: as configured.
+	// Timeout ends an attempt that takes longer; 0: as configured; NoTimeout:
+	// nothing does.
 	Timeout time.Duration
 	// Cwd is the absolute path in which the command runs; "": the pool's.
 	Cwd string
@@ -42,6 +43,10 @@ type Job struct {
 	// CreatedAt is the user's own and decides nothing.
 	CreatedAt time.Time
 }
+
+// NoTimeout is the Timeout of a job that may take as long as it likes, whatever
+// is configured. In JSON it is "0s".
+const NoTimeout time.Duration = -1
 
 // jobJSON is the form of a Job in JSON.
 type jobJSON struct {
@@ -102,8 +107,11 @@ func timeText(t time.Time) string {
 }
 
 func durationText(d time.Duration) string {
-	if d == 0 {
+	switch d {
+	case 0:
 		return ""
+	case NoTimeout:
+		return "0s"
 	}
 	return d.String()
 }

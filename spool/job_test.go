@@ -114,6 +114,7 @@ func TestJobRoundTrip(t *testing.T) {
 	for _, j := range []Job{
 		{Command: "echo <a> & b"},
 		{ID: "x", Argv: []string{"a", ""}, MaxRetries: &five, Priority: &nine, RunAt: at, CreatedAt: at},
+		{Command: "a", Timeout: NoTimeout},
 		{Kind: "k", Args: json.RawMessage(`{"a":1}`), Delay: 90 * time.Second, Timeout: 36 * time.Hour, Cwd: "/", Env: map[string]string{"A": "ü"}},
 	} {
 		data, err := json.Marshal(j)

@@ -65,7 +65,7 @@ timeout, cwd, env. Members that are not known are kept and reach the job.`,
 	f.IntVar(&o.priority, "priority", 5, "`P` from 0 to 9, 9 first")
 	f.Var(&o.delay, "delay", "start no sooner than in `D`, such as 90s")
 	f.Var(&o.at, "at", "start no sooner than at `T`, such as 2026-11-23T18:00:00Z")
-	f.Var(&o.timeout, "timeout", "end an attempt that takes longer than `D` (default: config timeout)")
+	f.Var(&o.timeout, "timeout", "end an attempt that takes longer than `D`, 0: none (default: config timeout)")
 	f.StringVar(&o.cwd, "cwd", "", "run in `DIR` (default: the present directory)")
 	f.StringArrayVar(&o.env, "env", nil, "add `K=V` to the environment (may be repeated)")
 	_ = cmd.MarkFlagDirname("cwd")
@@ -182,6 +182,9 @@ func (o *enqueueOptions) program(cmd *cobra.Command, argv []string) error {
 	}
 	if cmd.Flags().Changed("max-retries") {
 		j.MaxRetries = &o.maxRetries
+	}
+	if cmd.Flags().Changed("timeout") && o.timeout == 0 {
+		j.Timeout = spool.NoTimeout
 	}
 	if cmd.Flags().Changed("priority") {
 		j.Priority = &o.priority
