@@ -106,7 +106,7 @@ func (p *Pool) launch(c *spool.Claim) (*launch, error) {
 		return nil, err
 	}
 	l := &launch{
-		program: "/bin/sh", argv: []string{"sh", "-c", j.Command}, dir: j.Cwd,
+		program: "/bin/sh", argv: shell(j.Command), dir: j.Cwd,
 		env: p.environ(p.given(), c), sys: syscall.SysProcAttr{Setpgid: true},
 	}
 	if len(j.Argv) > 0 {
@@ -122,6 +122,14 @@ func (p *Pool) launch(c *spool.Claim) (*launch, error) {
 		}
 	}
 	return l, nil
+}
+
+// shell has the shell run a command, which must not look like an option of it.
+func shell(command string) []string {
+	if command != "" && (command[0] == '-' || command[0] == '+') {
+		command = " " + command
+	}
+	return []string{"sh", "-c", command}
 }
 
 // start starts a job's process in a group of its own. Its output goes straight

@@ -31,6 +31,8 @@ func TestCommandOutcomes(t *testing.T) {
 		{"exit", `"command":"exit 3"`, spool.Dead, spool.FailedOutcome, "exit status 3"},
 		{"signal", `"command":"kill -SEGV $$"`, spool.Dead, spool.FailedOutcome, "killed by SIGSEGV"},
 		{"unknown", `"command":"no-such-command"`, spool.Dead, spool.FailedOutcome, "exit status 127 (command not found)"},
+		{"dash", `"command":"-x; exit 4"`, spool.Dead, spool.FailedOutcome, "exit status 4"},
+		{"plus", `"command":"+x || true"`, spool.Completed, spool.Succeeded, ""},
 		{"unknown-argv", `"argv":["no-such-command"]`, spool.Dead, spool.FailedOutcome, `command "no-such-command" not found`},
 		{"plain", `"argv":["` + plain + `"]`, spool.Dead, spool.FailedOutcome, "is not executable"},
 		{"directory", `"argv":["` + dir + `"]`, spool.Dead, spool.FailedOutcome, "is a directory"},

@@ -67,7 +67,7 @@ func (p *Pool) launchAs(c *spool.Claim) (*launch, error) {
 		return nil, errors.New("no job runs as root where config run_as is owner")
 	}
 	l := &launch{
-		program: "/bin/sh", argv: []string{"sh", "-c", c.Job.Command}, dir: c.Job.Cwd,
+		program: "/bin/sh", argv: shell(c.Job.Command), dir: c.Job.Cwd,
 		env: p.environ(a.environ(), c), as: a.name,
 		sys: syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: a.uid, Gid: a.gid, Groups: a.groups}},
 	}

@@ -99,9 +99,11 @@ func (e *JobError) Error() string { return fmt.Sprintf("job %q: %v", e.ID, e.Err
 
 func (e *JobError) Unwrap() error { return e.Err }
 
+// jobErr names the job in an error that does not name it yet.
 func jobErr(id string, err error) error {
-	if err == nil {
-		return nil
+	var known *JobError
+	if err == nil || errors.As(err, &known) && known.ID == id {
+		return err
 	}
 	return &JobError{ID: id, Err: err}
 }

@@ -88,18 +88,16 @@ func newDLQAct(c *cli, a dlqAct) *cobra.Command {
 		ValidArgsFunction:     c.completeIDs(spool.Dead),
 		RunE: func(cmd *cobra.Command, ids []string) error {
 			return c.on(cmd, func(s *spool.Spool) error {
-				if all {
-					ids = c.in(cmd, s, spool.Dead)
-					if len(ids) == 0 {
-						c.say(cmd, "no dead jobs")
-					}
-				}
-				return c.each(cmd, s, ids, func(id string) error {
+				do := func(id string) error {
 					if err := mustBeDead(s, id); err != nil {
 						return err
 					}
 					return a.do(cmd, s, id)
-				})
+				}
+				if all {
+					return c.all(cmd, s, []spool.State{spool.Dead}, "no dead jobs", do)
+				}
+				return c.each(cmd, s, ids, do)
 			})
 		},
 	}

@@ -49,16 +49,19 @@ func (c *cli) each(cmd *cobra.Command, s *spool.Spool, ids []string, do func(id 
 	return first
 }
 
-// in lists the ids of all jobs in these states.
-func (c *cli) in(cmd *cobra.Command, s *spool.Spool, states ...spool.State) (ids []string) {
-	for j, err := range s.List(states, 0) {
-		if err != nil {
-			c.complain(cmd, err)
-			continue
-		}
+// all does something with every job in these states; where there is none, it
+// says so. A job of which nothing can be told is passed over, and gives the
+// status.
+func (c *cli) all(cmd *cobra.Command, s *spool.Spool, states []spool.State, none string, do func(id string) error) error {
+	var ids []string
+	n, err := c.walk(cmd, s, states, 0, func(j *spool.JobInfo) error {
 		ids = append(ids, j.ID)
+		return nil
+	})
+	if n == 0 && err == nil {
+		c.say(cmd, "%s", none)
 	}
-	return ids
+	return firstOf(err, c.each(cmd, s, ids, do))
 }
 
 // completeIDs offers the ids of the jobs in these states, or in all.

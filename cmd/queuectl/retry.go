@@ -33,13 +33,11 @@ once more, with all its retries. --all means the failed and the dead ones.`,
 
 func (o *retryOptions) run(cmd *cobra.Command, ids []string) error {
 	return o.on(cmd, func(s *spool.Spool) error {
+		retry := func(id string) error { return o.retry(cmd, s, id) }
 		if o.all {
-			ids = o.in(cmd, s, spool.Failed, spool.Dead)
-			if len(ids) == 0 {
-				o.say(cmd, "no job has failed")
-			}
+			return o.cli.all(cmd, s, []spool.State{spool.Failed, spool.Dead}, "no job has failed", retry)
 		}
-		return o.each(cmd, s, ids, func(id string) error { return o.retry(cmd, s, id) })
+		return o.each(cmd, s, ids, retry)
 	})
 }
 
