@@ -84,10 +84,7 @@ func (s *Spool) homecoming(p string, info fsys.Info, f fsys.File) (to string, kn
 		n = Name{Time: s.sys.now(), Priority: lastPriority(r.dec), ID: id} // due now
 	}
 	e := Entry{Event: EventMoved, At: s.stamp(), From: path.Base(p), To: string(Pending) + "/" + n.String()}
-	if err := r.add(e); err != nil {
-		return "", true, err
-	}
-	if err := r.move(Pending, n); err != nil {
+	if err := r.addThen(e, func() error { return r.move(Pending, n) }); err != nil {
 		return "", true, err
 	}
 	return r.path, true, nil

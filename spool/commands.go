@@ -132,13 +132,14 @@ func (s *Spool) Retry(ctx context.Context, id string) error {
 			return &stateErr{"is " + string(st)}
 		}
 		n := Name{Time: s.sys.now(), Priority: r.name.Priority, ID: r.id}
-		if err := r.add(Entry{Event: EventRetried, At: Stamp{n.Time}, By: "cli", To: string(Pending) + "/" + n.String()}); err != nil {
-			return err
-		}
-		if err := s.dropCancel(r.id); err != nil {
-			return err
-		}
-		if err := r.move(Pending, n); err != nil {
+		e := Entry{Event: EventRetried, At: Stamp{n.Time}, By: "cli", To: string(Pending) + "/" + n.String()}
+		err := r.addThen(e, func() error {
+			if err := s.dropCancel(r.id); err != nil {
+				return err
+			}
+			return r.move(Pending, n)
+		})
+		if err != nil {
 			return err
 		}
 		return s.acknowledge(r)
@@ -315,10 +316,7 @@ func (s *Spool) cancelWaiting(r *record) error {
 	}
 	n := Name{Time: s.sys.now(), Priority: r.name.Priority, ID: r.id}
 	e := Entry{Event: EventCancelled, At: Stamp{n.Time}, By: "cli", Outcome: Cancelled, To: string(Dead) + "/" + n.String()}
-	if err := r.add(e); err != nil {
-		return err
-	}
-	if err := r.move(Dead, n); err != nil {
+	if err := r.addThen(e, func() error { return r.move(Dead, n) }); err != nil {
 		return err
 	}
 	return errors.Join(s.dropCancel(r.id), s.acknowledge(r))

@@ -285,6 +285,24 @@ func (r *record) add(e Entry) error {
 	return r.write(appendEntry(e), len(tail), func() { r.dec.history = append(r.dec.history, e) })
 }
 
+// addThen appends a line that tells of what is done then. Where that fails, the
+// line is taken back: it counts, whether it came to that or not.
+func (r *record) addThen(e Entry, do func() error) error {
+	if err := r.add(e); err != nil {
+		return err
+	}
+	err := do()
+	if err != nil {
+		at := len(r.data) - len(appendEntry(e))
+		if _, e := r.rw.WriteAt([]byte(tail), int64(at)); e == nil {
+			_ = r.rw.Truncate(int64(at + len(tail)))
+			r.data = append(r.data[:at], tail...)
+			r.dec.history = r.dec.history[:len(r.dec.history)-1]
+		}
+	}
+	return err
+}
+
 // complete adds members to the last line. ErrGone: it has ended meanwhile, by a
 // worker that was cut off and had lost its lock.
 func (r *record) complete(e Entry) error {

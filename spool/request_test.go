@@ -241,6 +241,32 @@ func TestCancelOfWhatIsPutBackMeanwhile(t *testing.T) {
 	}
 }
 
+// What did not come about is not in the job's history: it would count.
+func TestCommandThatFails(t *testing.T) {
+	for name, do := range map[string]func(*bench) error{
+		"retry":  func(b *bench) error { return b.Retry(ctx, "x") },
+		"cancel": func(b *bench) error { _, err := b.Cancel(ctx, "x"); return err },
+		"adopt":  func(b *bench) error { _, err := b.Spool.adopt(ctx, b.mv(b.path("x"), "pending/now.json")); return err },
+	} {
+		b := newBench(t)
+		at := b.inState(b.pool(), "x", Failed)
+		before := b.read(at)
+		b.faults.fail("rename", "Z-5-x.json", errBoom)
+		wantErr(t, do(b), errBoom)
+		b.faults.clear()
+		if b.there("pending/now.json") {
+			b.mv("pending/now.json", at)
+		}
+		if got := b.read(at); got != before {
+			t.Errorf("%s: it says\n%s\nand said\n%s", name, got, before)
+		}
+		if j := b.wantState("x", Failed); j.Attempts != 1 {
+			t.Errorf("%s: it has %d attempts", name, j.Attempts)
+		}
+		must(t, b.Retry(ctx, "x"))
+	}
+}
+
 // touch control/ID.cancel means a job that is older than the file.
 func TestCancelByHand(t *testing.T) {
 	b := newBench(t)
