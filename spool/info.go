@@ -334,7 +334,7 @@ type PoolInfo struct {
 	Stopping  bool   `json:"stopping"`
 }
 
-// Pools lists the pools that live.
+// Pools lists the pools that live, or of which that cannot be told.
 func (s *Spool) Pools() ([]PoolInfo, error) {
 	busy := make(map[string]int)
 	for _, o := range s.processing() {
@@ -346,7 +346,7 @@ func (s *Spool) Pools() ([]PoolInfo, error) {
 	}
 	pools := []PoolInfo{}
 	for _, name := range names {
-		if alive, err := s.poolAlive(name); err != nil || !alive {
+		if alive, err := s.poolAlive(name); err == nil && !alive {
 			continue
 		}
 		f, err := s.readPool(name)
@@ -390,7 +390,11 @@ func (s *Spool) Status() (*Status, error) {
 		st.Problems = append(st.Problems, s.problemsOf(p.Name)...)
 	}
 	for _, o := range s.processing() {
-		if !alive[o.name.Pool] {
+		pool := o.name.Pool
+		if _, known := alive[pool]; !known {
+			alive[pool] = !s.surelyDead(pool)
+		}
+		if !alive[pool] {
 			st.Problems = append(st.Problems, s.orphanProblem(o))
 		}
 	}
@@ -421,6 +425,12 @@ func (s *Spool) waitingProblems(st *Status, v *survey) {
 			}
 		}
 	}
+}
+
+// surelyDead reports whether there is no doubt that a pool is dead.
+func (s *Spool) surelyDead(pool string) bool {
+	alive, err := s.poolAlive(pool)
+	return !alive && err == nil
 }
 
 func (s *Spool) orphanProblem(o orphan) Problem {

@@ -466,8 +466,11 @@ func (o *OS) Lock(path string) (Lock, error) {
 	if err := NotPlain(info.Mode); err != nil {
 		return nil, &os.PathError{Op: "lock", Path: o.abs(path), Err: err}
 	}
-	const flag = unix.O_RDWR | unix.O_NOFOLLOW | unix.O_NONBLOCK
-	return &osLock{flock.New(o.abs(path), flock.SetFlag(flag)), o, path}, nil
+	return &osLock{lockOf(o.abs(path), unix.O_RDWR), o, path}, nil
+}
+
+func lockOf(path string, access int) *flock.Flock {
+	return flock.New(path, flock.SetFlag(access|unix.O_NOFOLLOW|unix.O_NONBLOCK))
 }
 
 type osLock struct {
@@ -476,12 +479,19 @@ type osLock struct {
 	path string
 }
 
-func (l *osLock) TryLock() (bool, error) { return l.try(l.f.TryLock) }
+func (l *osLock) TryLock() (bool, error) { return l.try((*flock.Flock).TryLock) }
 
-func (l *osLock) TryRLock() (bool, error) { return l.try(l.f.TryRLock) }
+func (l *osLock) TryRLock() (bool, error) { return l.try((*flock.Flock).TryRLock) }
 
-func (l *osLock) try(lock func() (bool, error)) (ok bool, err error) {
-	err = retry(func() (err error) { ok, err = lock(); return err })
+// try asks for a lock. Network file systems want the file open for writing for
+// that; where that is not allowed, to read it will do.
+func (l *osLock) try(lock func(*flock.Flock) (bool, error)) (ok bool, err error) {
+	ask := func() (err error) { ok, err = lock(l.f); return err }
+	if err = retry(ask); errors.Is(err, unix.EACCES) || errors.Is(err, unix.EROFS) {
+		_ = l.f.Close()
+		l.f = lockOf(l.f.Path(), unix.O_RDONLY)
+		err = retry(ask)
+	}
 	return ok, l.here(err)
 }
 
