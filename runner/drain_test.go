@@ -65,6 +65,48 @@ func TestDrainSeesWhatIsRemoved(t *testing.T) {
 	})
 }
 
+// A drop that is not whole is waited for, and then left and named.
+func TestDrainOfWhatIsNotWhole(t *testing.T) {
+	for _, mended := range []time.Duration{500 * time.Millisecond, 3 * time.Second, 0} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSpool(t)
+			drop := s.Dir() + "/pending/half.json"
+			write := func(text string) {
+				if err := os.WriteFile(drop, []byte(text), 0o600); err != nil {
+					t.Error(err)
+				}
+			}
+			write(`{"id":"half","kind":`)
+			p, m, _ := fake(t, s, Options{Drain: true, Handlers: handlers}, nil)
+			began := time.Now()
+			r := run(t, p)
+			if mended > 0 {
+				time.AfterFunc(mended, func() { write(`{"id":"half","kind":"k"}`) })
+			}
+			err := r.wait()
+			took := time.Since(began)
+			switch {
+			case mended > 0 && err != nil:
+				t.Errorf("mended after %v: %v", mended, err)
+			case mended > 0:
+				if j := job(t, s, "half"); j.State != spool.Completed {
+					t.Errorf("mended after %v it is %s", mended, j.State)
+				}
+			case err == nil || !strings.Contains(err.Error(), `"pending/half.json": is not whole`):
+				t.Errorf("it ends with %v", err)
+			case took < 7*time.Second || took > time.Minute:
+				t.Errorf("it ended after %v", took)
+			}
+			m.mu.Lock()
+			if told := strings.Contains(strings.Join(m.problems, ""), "not whole"); told != (mended != 500*time.Millisecond) {
+				t.Errorf("mended after %v, the problems were %q", mended, m.problems)
+			}
+			m.mu.Unlock()
+			_ = os.Remove(drop)
+		})
+	}
+}
+
 // A missingQueue misses all names in its first listing of a state, as one may
 // that are being moved.
 type missingQueue struct {

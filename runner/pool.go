@@ -143,8 +143,11 @@ func enoughFiles(o Options) error {
 		return nil // it shows soon enough
 	}
 	if may, needs := uint64(limit.Cur), uint64(each*o.Slots+filesBeside); needs > may {
-		most := max(0, int(may)-filesBeside) / each
-		return fmt.Errorf("a pool with %d slots needs %d open files, and the limit is %d: allow more (ulimit -n), or at most %d slots", o.Slots, needs, may, most)
+		way := "allow more (ulimit -n)"
+		if most := (int(may) - filesBeside) / each; most > 0 {
+			way += fmt.Sprintf(", or at most %d slots", most)
+		}
+		return fmt.Errorf("a pool with %d slots needs %d open files, and the limit is %d: %s", o.Slots, needs, may, way)
 	}
 	return nil
 }

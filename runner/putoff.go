@@ -68,7 +68,8 @@ func refusal(err error) string {
 	return err.Error()
 }
 
-// heldLong is from when on a held lock is a problem that status shows.
+// heldLong is from when on a held lock, or a file that is not whole, is a problem
+// that status shows.
 const heldLong = time.Second
 
 // held puts off an item whose lock somebody holds.
@@ -126,7 +127,14 @@ func (d *dispatcher) unfinished(it *item) {
 	}
 	t.pause = min(max(2*t.pause, wholeMin), longest)
 	d.order.putOff(it, d.now.Add(t.pause))
+	if pr := d.problems[it.path]; pr != nil {
+		pr.pause, pr.until = t.pause, d.now.Add(t.pause) // it is still so
+	} else if d.now.Sub(t.since) >= heldLong {
+		d.passOver(it, notWhole, t.pause)
+	}
 }
+
+const notWhole = "is not whole yet: it is still being written, or was cut off; it is refused when it has not changed for an hour"
 
 // tryFailed puts an item where it belongs after a claim or an adoption that
 // failed.

@@ -107,7 +107,7 @@ func (s *Spool) busyWith(id string) error {
 	if dec, info, err := s.peek(p); err == nil {
 		if last := lastAttempt(dec.history); last != nil {
 			if who, pid := s.heldBy(info, last); pid != 0 {
-				return &busyError{"is locked: " + who + " still lives"}
+				return &busyError{"is locked: " + who + " still lives; \"queuectl recover --force " + id + "\" leaves that behind"}
 			}
 		}
 	}

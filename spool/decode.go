@@ -297,7 +297,7 @@ func moment(v jsontext.Value, to *time.Time) error {
 	if err := text(v, &s); err != nil {
 		return err
 	}
-	t, err := time.Parse(time.RFC3339Nano, s)
+	t, err := time.Parse(time.RFC3339Nano, strings.ToUpper(s)) // t and z will do
 	if u := t.UTC(); err != nil || u.Year() < 1 || u.Year() > 9999 || u.IsZero() {
 		return fmt.Errorf("must be a time as in RFC 3339, such as %q, not %q", "2026-11-23T18:00:00Z", s)
 	}

@@ -160,6 +160,7 @@ func TestDecodeTakes(t *testing.T) {
 		`{"kind":"mail","args":null}`:                                         {Kind: "mail", Args: json.RawMessage(`null`)},
 		`{"command":"a\nb\t\u00fc\u20ac<>&"}`:                                 {Command: "a\nb\t\u00fc\u20ac<>&"},
 		`{"command":"a","id":"job-A","max_retries":3,"priority":9}`:           {Command: "a", ID: "job-A", MaxRetries: &three, Priority: &nine},
+		`{"command":"a","run_at":"2026-11-23t18:00:00.5z"}`:                   {Command: "a", RunAt: at},
 		`{"command":"a","timeout":"0"}`:                                       {Command: "a", Timeout: NoTimeout},
 		`{"command":"a","run_at":"2026-11-23T18:00:00.5Z","timeout":"1h30m"}`: {Command: "a", RunAt: at, Timeout: 90 * time.Minute},
 		`{"command":"a","delay":"7d","cwd":"/tmp","env":{"A":"=","B":""}}`:    {Command: "a", Delay: 7 * 24 * time.Hour, Cwd: "/tmp", Env: map[string]string{"A": "=", "B": ""}},

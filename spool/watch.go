@@ -239,7 +239,10 @@ func (w *Watcher) hint(n *fsnotify.Watcher, e fsnotify.Event) (Hint, bool) {
 
 func (w *Watcher) rootHint(n *fsnotify.Watcher, name string, e fsnotify.Event) (Hint, bool) {
 	switch name {
-	case "paused", configFile:
+	case configFile:
+		w.s.config.forget() // what is heard of later is done as it says
+		return Hint{Path: name}, true
+	case "paused":
 		return Hint{Path: name}, true
 	}
 	for _, d := range append([]string{"."}, directories...) {

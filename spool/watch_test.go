@@ -7,6 +7,7 @@ import (
 	"path"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -43,6 +44,30 @@ func newWatch(t *testing.T, b *bench) *Watcher {
 		t.Skip(w.Err())
 	}
 	return w
+}
+
+// A setting that is heard of holds for what is heard of later.
+func TestConfigIsHeardOf(t *testing.T) {
+	b := newBench(t)
+	other := b.another()
+	w, err := other.Watch(ctx)
+	must(t, err)
+	defer w.Close()
+	if w.Err() != nil || !w.Native() {
+		t.Skip(w.Err(), w.Reason())
+	}
+	other.clk.freeze() // so that it is not looked for by itself
+	for want := range 20 {
+		if c, _ := other.Config(); want > 0 && c.MaxRetries != want-1 {
+			t.Fatalf("in force is %d, want %d", c.MaxRetries, want-1)
+		}
+		must(t, b.SetConfig("max_retries", strconv.Itoa(want)))
+		at := b.enqueue("j" + strconv.Itoa(want))
+		wantHint(t, w, at)
+		if c, _ := other.Config(); c.MaxRetries != want {
+			t.Fatalf("in force is %d, want %d", c.MaxRetries, want)
+		}
+	}
 }
 
 func TestWatch(t *testing.T) {

@@ -39,10 +39,10 @@ the grace to end. After it, or at a second signal, they get SIGTERM and 5 second
 later SIGKILL; a third signal kills them at once. Jobs that are ended so are
 pending again, uncharged.
 
-With --drain, jobs that could not be started (an error of the disk, say) are
-tried again for 7 seconds when nothing else is left; then they are named, and
-the status is 1. A job of a kind, which only a Go program runs, is left, too;
-how many there are is said, and the status stays 0.`,
+With --drain, jobs that could not be started (an error of the disk, say), and
+files that are not whole, are tried again for 7 seconds when nothing else is
+left; then they are named, and the status is 1. A job of a kind, which only a Go
+program runs, is left, too; how many there are is said, and the status stays 0.`,
 		Example: `  queuectl worker start --count 4
   queuectl worker start --drain      run what is there, then end
   queuectl worker start --detach     in the background`,
