@@ -121,9 +121,9 @@ func (d *dispatcher) run(ctx context.Context) error {
 		case f := <-d.events:
 			d.now = time.Now()
 			f()
-		case h, ok := <-d.hints:
+		case h := <-d.hints:
 			d.now = time.Now()
-			d.hint(bg, h, ok)
+			d.hint(bg, h)
 		case name, ok := <-d.ring.ch:
 			d.now = time.Now()
 			d.neighbourGone(name, ok)

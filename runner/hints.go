@@ -90,11 +90,7 @@ func textOf(err error) string {
 }
 
 // hint follows a hint.
-func (d *dispatcher) hint(ctx context.Context, h spool.Hint, ok bool) {
-	if !ok {
-		d.hints, d.native = nil, false
-		h = spool.Hint{}
-	}
+func (d *dispatcher) hint(ctx context.Context, h spool.Hint) {
 	dir, name, _ := strings.Cut(h.Path, "/")
 	if h.Gone {
 		d.went(h.Path)

@@ -61,7 +61,7 @@ func (p *Pool) Claim(pathname string) (*Claim, error) {
 	p.claims++
 	n := r.name
 	n.Pool, n.Claim = p.name, p.claims
-	c := &Claim{ID: r.id, AsOwner: asOwner, Owner: uid, pool: p, rec: r, from: r.name, key: n.Pool + "." + strconv.FormatUint(n.Claim, 10)}
+	c := &Claim{ID: r.id, AsOwner: asOwner, Owner: uid, pool: p, rec: r, from: r.name, key: claimKey(n)}
 	p.held[c.key] = c
 	p.mu.Unlock()
 	if err := c.begin(n); err != nil {
@@ -333,6 +333,6 @@ func (p *Pool) forget(c *Claim) {
 func (p *Pool) holds(n Name) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	_, ok := p.held[n.Pool+"."+strconv.FormatUint(n.Claim, 10)]
+	_, ok := p.held[claimKey(n)]
 	return ok
 }

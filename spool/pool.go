@@ -169,11 +169,7 @@ func (s *Spool) dropPoolFile(pool string) error {
 	}
 	_ = s.fs.Unlink("control/" + pool + stopSuffix)
 	_ = s.fs.Unlink(problemsPath(pool))
-	err = s.fs.Unlink(workerPath(pool))
-	if notExist(err) {
-		return nil
-	}
-	return err
+	return s.removeIfThere(workerPath(pool))
 }
 
 func (s *Spool) poolInUse(pool string) (used bool, err error) {

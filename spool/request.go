@@ -124,13 +124,7 @@ func (q request) over(history []Entry) (o Outcome, over bool) {
 // CancelRequested reports whether somebody asked to cancel this job.
 func (c *Claim) CancelRequested() bool { return c.pool.s.cancelled(c.ID, c.rec.dec.history) }
 
-func (s *Spool) dropCancel(id string) error {
-	err := s.fs.Unlink("control/" + id + cancelSuffix)
-	if notExist(err) {
-		return nil
-	}
-	return err
-}
+func (s *Spool) dropCancel(id string) error { return s.removeIfThere("control/" + id + cancelSuffix) }
 
 // strayStops lists the pools that somebody asked to stop and that are no more.
 func (s *Spool) strayStops() []string {

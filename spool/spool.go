@@ -342,13 +342,7 @@ func (s *Spool) Pause() error {
 }
 
 // Resume ends a pause.
-func (s *Spool) Resume() error {
-	err := s.fs.Unlink("paused")
-	if notExist(err) {
-		return nil
-	}
-	return err
-}
+func (s *Spool) Resume() error { return s.removeIfThere("paused") }
 
 // abs is the absolute path of something in the spool.
 func (s *Spool) abs(path string) string { return filepath.Join(s.dir, path) }
