@@ -32,14 +32,16 @@ func (b *bench) process() workload {
 			return []float64{quantile(took, 0.5)}, nil
 		})})
 	}
-	const off, full, syncs = "queuectl enqueue, sync off", "queuectl enqueue, sync full", "two disk syncs"
+	const off, full, syncs, empty = "queuectl enqueue, sync off", "queuectl enqueue, sync full", "two disk syncs", "a Go program that does nothing"
 	add(off, "sync off", b.enqueueCall(spool.SyncOff))
 	add(full, "sync full", b.enqueueCall(spool.SyncFull))
 	add(syncs, "", b.twoSyncs)
+	add(empty, "none", b.emptyProgram)
 	w.checks = append(w.checks, check{
 		text: "sync full over sync off and two disk syncs", unit: "×", most: 1.1, limited: true,
 		value: func(at figures) float64 { return at(full, 0) / (at(off, 0) + at(syncs, 0)) },
 	})
+	w.checks = append(w.checks, ratio(empty+" over queuectl enqueue, sync off", empty, off, 0, 0))
 	for _, p := range processPeers() {
 		add(p.name, p.level, p.run)
 		w.checks = append(w.checks, ratio(p.name+" over queuectl enqueue, sync off", p.name, off, 0, p.reach))
@@ -80,6 +82,20 @@ func (b *bench) enqueueCall(l spool.SyncLevel) func(ctx context.Context, dir str
 		defer s.Close()
 		return calls(n, func() *exec.Cmd { return b.queuectl(ctx, s.Dir(), "enqueue", "--", "true") })
 	}
+}
+
+// emptyProgram is the least that a call of a Go program can take.
+func (b *bench) emptyProgram(ctx context.Context, dir string, n int) ([]float64, error) {
+	source, program := filepath.Join(dir, "empty.go"), filepath.Join(dir, "empty")
+	if err := os.WriteFile(source, []byte("package main\n\nfunc main() {}\n"), 0o600); err != nil {
+		return nil, err
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, source)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if err := run(build); err != nil {
+		return nil, err
+	}
+	return calls(n, func() *exec.Cmd { return exec.CommandContext(ctx, program) })
 }
 
 // twoSyncs makes files that are on disk, as far apart as calls of queuectl. A
