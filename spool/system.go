@@ -2,7 +2,7 @@ package spool
 
 import (
 	"context"
-	"crypto/rand"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"sync"
@@ -72,8 +72,14 @@ func ownIdentity() identity {
 
 func (r *realSystem) now() time.Time { return r.clock().UTC().Truncate(time.Microsecond) }
 
+// rand asks the generator of the runtime, which is ChaCha8 with a seed of the
+// kernel's. For names, crypto/rand is no better, and brings 30 packages.
 func (r *realSystem) rand(n int) string {
-	return strings.ToLower(rand.Text())[:n]
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = base32[rand.N(len(base32))]
+	}
+	return string(b)
 }
 
 func (r *realSystem) self() identity { return r.id() }
