@@ -217,19 +217,31 @@ func (g *staging) adopted(ctx context.Context, p string, info fsys.Info, dec *de
 	s := g.s
 	id := dec.ID
 	for suffix := ""; ; suffix = "~" + s.sys.rand(6) {
+		random := false
 		if dec.ID == "" {
-			if id = idFromFileName(path.Base(p)); id != "" {
-				id += suffix
-			} else {
-				id = s.randomID()
+			if id = idOfPath(p, suffix); id == "" {
+				id, random = s.randomID(), true
 			}
 		}
-		b := s.adoptedBirth(p, info, dec, id)
+		b := s.adoptedBirth(p, info, dec, id, random)
 		err := g.adoptAs(ctx, b)
 		if dec.ID != "" || !errors.Is(err, ErrTaken) {
 			return b.dest, err
 		}
 	}
+}
+
+// idOfPath is the id that a file without one has from its name, "" where that
+// makes none. Where nothing runs from, it keeps the id under which it lies.
+func idOfPath(p, suffix string) string {
+	if n, ok := ParseName(path.Base(p)); ok && suffix == "" && !runsFrom(stateOf(p)) {
+		return n.ID
+	}
+	id := idFromFileName(path.Base(p))
+	if id == "" {
+		return ""
+	}
+	return id + suffix
 }
 
 // adoptAs tries one id.
@@ -260,9 +272,12 @@ func (g *staging) adoptAs(ctx context.Context, b birth) error {
 // history of ours (from a copy of the tree) keeps its place, P and DUE, and so
 // does one where nothing runs from, which a person has put there; else its JSON
 // says.
-func (s *Spool) adoptedBirth(p string, info fsys.Info, dec *decoded, id string) birth {
+func (s *Spool) adoptedBirth(p string, info fsys.Info, dec *decoded, id string, random bool) birth {
 	uid := info.UID
 	line := Entry{Event: EventAdopted, From: path.Base(p), UID: &uid}
+	if random {
+		line.Life = id // as in newJob
+	}
 	n, canonical := ParseName(path.Base(p))
 	copied := len(dec.history) > 0 && n.ID == id
 	if canonical && (copied || !runsFrom(stateOf(p))) {
@@ -330,7 +345,7 @@ func (s *Spool) exchange(p string, info fsys.Info, dec *decoded) (string, error)
 	dest := p
 	if n, ok := ParseName(path.Base(p)); !ok || n.ID != dec.ID {
 		st := stateOf(p)
-		if n.ID = dec.ID; runsFrom(st) {
+		if n.ID = dec.ID; !ok || runsFrom(st) {
 			st, n = Pending, Name{Time: s.sys.now(), Priority: lastPriority(dec), ID: dec.ID} // due now
 		}
 		dest = string(st) + "/" + n.String()

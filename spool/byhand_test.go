@@ -149,6 +149,51 @@ func TestExchangedWhereNothingRuns(t *testing.T) {
 	}
 }
 
+// The same of a job whose id was made of a file's name, and of one that lies under
+// a name of nobody's making.
+func TestExchangedKeepsItsID(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	for range 2 {
+		b.put("pending/hello.json", `{"command":"true"}`)
+		_, err := p.Adopt(ctx, "pending/hello.json")
+		must(t, err)
+	}
+	var id string
+	for _, at := range b.ls(Pending) {
+		if n, _ := ParseName(path.Base(at)); strings.Contains(n.ID, "~") {
+			id = n.ID
+		}
+	}
+	b.exchangeFile(b.mvInto(b.path(id), Dead), `{"command":"edited"}`)
+	must(t, b.Delete(ctx, id))
+	b.wantNoJob(id)
+
+	// Nor does its log go where the adoption fails.
+	at := b.inState(p, "x", Dead)
+	must(t, b.appendLog("x", "old\n"))
+	b.exchangeFile(at, `{"id":"x","command":"edited"}`)
+	b.faults.fail("rename", committed, errBoom)
+	wantErr(t, b.Retry(ctx, "x"), errBoom)
+	b.faults.clear()
+	if !b.there(logPath("x")) {
+		t.Error("its log is gone")
+	}
+	must(t, b.Retry(ctx, "x"))
+	b.settle(b.claim(p, "x"), Result{Outcome: Succeeded}, Completed)
+	must(t, b.Delete(ctx, "x"))
+
+	held := b.mvInto(b.enqueue("x"), Held)
+	text := b.read(held)
+	b.rm(held)
+	b.put("held/mine.json", text)
+	to, err := p.Adopt(ctx, "held/mine.json")
+	must(t, err)
+	if n, ok := ParseName(path.Base(to)); !ok || n.Time.Year() < 2000 || n.Priority != 5 {
+		t.Errorf("it was made %s", to)
+	}
+}
+
 // A job that was written over in place, by who knows nothing of histories, is
 // what the file says now, from the beginning.
 func TestWrittenOverWithoutHistory(t *testing.T) {

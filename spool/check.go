@@ -472,11 +472,23 @@ func (c *checker) tidyLogs() error {
 		}
 	}
 	return s.strayLogs(func(p, id string) bool {
-		if !dead[id] && s.removeIfThere(p) == nil {
+		if !dead[id] && s.dropStrayLog(p, id) {
 			c.mended(invBelongs, p, id, "was the log of a job that does not exist")
 		}
 		return c.ctx.Err() == nil
 	})
+}
+
+// dropStrayLog removes a log, unless a job has just got the id, and writes to it.
+func (s *Spool) dropStrayLog(p, id string) bool {
+	tmp := "tmp/" + s.sys.rand(12) + ".log"
+	if s.fs.RenameNoReplace(p, tmp) != nil {
+		return false
+	}
+	if _, err := s.fs.Lstat(idPath(id)); !notExist(err) && s.fs.RenameNoReplace(tmp, p) == nil {
+		return false
+	}
+	return s.fs.Unlink(tmp) == nil
 }
 
 // tidyFiles adopts foreign inodes and mends torn tails.
@@ -543,7 +555,7 @@ func (c *checker) tidyOrphans() error {
 		if info.Nlink != 1 {
 			return true
 		}
-		if freed, err := s.orphan(id, info); freed && err == nil {
+		if freed, err := s.orphan(id, info, true); freed && err == nil {
 			c.mended(invOwned, p, id, "its job was removed by hand; the id is free")
 		}
 		return c.ctx.Err() == nil

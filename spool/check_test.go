@@ -118,6 +118,29 @@ func TestLogOfAnIDUsedAgain(t *testing.T) {
 	}
 }
 
+// What a repair mends it tells; and it takes no log from a job that has just got
+// the id.
+func TestRepairTells(t *testing.T) {
+	b := newBench(t)
+	at := b.enqueue("x")
+	b.put(at, strings.TrimSuffix(b.read(at), "]}\n"))
+	must(t, b.appendLog("y", "old\n"))
+	young := logPath("young")
+	b.clk.add(2 * strayAge)
+	must(t, b.appendLog("young", "of a file that is being refused\n"))
+	now := b.clk.now()
+	must(t, os.Chtimes(b.at(young), now, now))
+	b.faults.before("rename", logPath("y"), func() error { b.enqueue("y"); return nil })
+	rep, err := b.Check(ctx, true)
+	must(t, err)
+	if !strings.Contains(findings(rep), "its last write was cut off") {
+		t.Errorf("it finds\n%s", findings(rep))
+	}
+	if !b.there(logPath("y")) || !b.there(young) {
+		t.Errorf("there are the logs %q", b.logs())
+	}
+}
+
 // A violation that is gone when looked at again was none: a name was on its
 // way.
 func TestCheckLooksAgain(t *testing.T) {

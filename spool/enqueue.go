@@ -198,7 +198,7 @@ func (s *Spool) publish(ctx context.Context, b birth) error {
 			return undo(err, false)
 		}
 	}
-	if err := s.linkIDThen(ctx, staged, b.name.ID, sync && !once); err != nil {
+	if err := s.linkIDThen(ctx, staged, b.name.ID, sync && !once, true); err != nil {
 		return undo(err, false)
 	}
 	if once {
@@ -388,7 +388,7 @@ func (g *staging) batch(ctx context.Context, births []birth) error {
 		}
 		_ = f.Close()
 		// One sync of all follows.
-		err = s.linkIDThen(ctx, staged, b.name.ID, false)
+		err = s.linkIDThen(ctx, staged, b.name.ID, false, true)
 		if b.random && errors.Is(err, ErrTaken) {
 			return errClash
 		}

@@ -16,12 +16,14 @@ const waitForStager = 2 * time.Second
 // linkID gives a staged file its id. ErrTaken: a job has it. ErrBusy: somebody
 // is about to make one with it, and may still fail.
 func (s *Spool) linkID(ctx context.Context, staged, id string) error {
-	return s.linkIDThen(ctx, staged, id, s.syncing())
+	return s.linkIDThen(ctx, staged, id, s.syncing(), false)
 }
 
 // linkIDThen is linkID for those who sync the whole file system afterwards: a
-// new directory below ids/ is made durable only where sync says so.
-func (s *Spool) linkIDThen(ctx context.Context, staged, id string, sync bool) error {
+// new directory below ids/ is made durable only where sync says so. For a fresh
+// job the log goes of one that was removed by hand; what is adopted may be that
+// very job.
+func (s *Spool) linkIDThen(ctx context.Context, staged, id string, sync, fresh bool) error {
 	to, made := idPath(id), false
 	waited := time.Duration(0)
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
@@ -41,7 +43,7 @@ func (s *Spool) linkIDThen(ctx context.Context, staged, id string, sync bool) er
 		if !exists(err) {
 			return s.linkError(err)
 		}
-		verdict, err := s.whoHas(id, stagingOf(staged))
+		verdict, err := s.whoHas(id, stagingOf(staged), fresh)
 		if err != nil {
 			return err
 		}
@@ -100,8 +102,8 @@ const (
 // whoHas finds out what an id that cannot be linked stands for. The order of
 // the looks matters: the second name is opened first, then its lock is tried,
 // and only then comes tmp/, so that whoever published or gave up meanwhile is
-// seen. own is the staging directory of who asks.
-func (s *Spool) whoHas(id, own string) (idVerdict, error) {
+// seen. own is the staging directory of who asks, and fresh as for linkIDThen.
+func (s *Spool) whoHas(id, own string, fresh bool) (idVerdict, error) {
 	f, err := s.fs.OpenPlain(idPath(id), s.lockFor)
 	if notExist(err) {
 		return idFree, nil
@@ -137,7 +139,7 @@ func (s *Spool) whoHas(id, own string) (idVerdict, error) {
 		if !locked {
 			return idBusy, nil
 		}
-		orphan, err := s.orphan(id, info)
+		orphan, err := s.orphan(id, info, fresh)
 		if orphan || err != nil {
 			return idFree, err
 		}
@@ -193,9 +195,9 @@ func (s *Spool) concerns(dir, id string, info fsys.Info, own bool) (bool, error)
 }
 
 // orphan removes the second name of a job whose file a person has removed, and
-// the log that goes with it. The caller holds its lock and has seen a link count
-// of 1; one listing can miss a name that is being moved, so it takes two.
-func (s *Spool) orphan(id string, info fsys.Info) (bool, error) {
+// its log, if that is to go too. The caller holds its lock and has seen a link
+// count of 1; one listing can miss a name that is being moved, so it takes two.
+func (s *Spool) orphan(id string, info fsys.Info, log bool) (bool, error) {
 	for range 2 {
 		paths, err := s.namesOf(id)
 		if err != nil || len(paths) > 0 {
@@ -205,10 +207,12 @@ func (s *Spool) orphan(id string, info fsys.Info) (bool, error) {
 	if !s.is(idPath(id), info) {
 		return true, nil
 	}
-	err := s.removeIfThere(logPath(id)) // first: the next one who has the id begins its own
-	if err == nil {
-		err = s.removeIfThere(idPath(id))
+	if log { // first: the next one who has the id begins its own
+		if err := s.removeIfThere(logPath(id)); err != nil {
+			return false, err
+		}
 	}
+	err := s.removeIfThere(idPath(id))
 	return err == nil, err
 }
 

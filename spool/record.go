@@ -166,17 +166,22 @@ func (r *record) load() error {
 		return err
 	}
 	if !r.ours || len(r.data)-r.dec.histStart > maxHistory {
-		history := compact(r.dec.history, r.s.stamp())
-		switch {
-		case r.ours && len(history) == len(r.dec.history):
+		history := compact(r.history(), r.s.stamp())
+		if r.ours && len(history) == len(r.dec.history) {
 			return nil // a person has written long lines
-		case len(history) == 0:
-			line := Entry{Event: EventAdopted, From: path.Base(r.path), UID: &r.info.UID}
-			history = []Entry{r.s.beginsLife(line, r.s.sys.now(), r.path)}
 		}
 		return r.replaceWith(history)
 	}
 	return nil
+}
+
+// history is the record's, or where it has none, of a life that begins.
+func (r *record) history() []Entry {
+	if len(r.dec.history) > 0 {
+		return r.dec.history
+	}
+	line := Entry{Event: EventAdopted, From: path.Base(r.path), UID: &r.info.UID}
+	return []Entry{r.s.beginsLife(line, r.s.sys.now(), r.path)}
 }
 
 func (r *record) openForWriting() (err error) {
@@ -251,30 +256,44 @@ func (r *record) verify() error {
 			return err
 		}
 	}
-	info, err := r.rw.Stat()
-	if err != nil {
+	if same, err := r.untouched(); same || err != nil {
 		return err
 	}
-	end := r.data[max(0, len(r.data)-64):]
-	if info.Size == int64(len(r.data)) {
-		now := make([]byte, len(end))
-		if _, err := r.rw.ReadAt(now, info.Size-int64(len(end))); err == nil && bytes.Equal(now, end) {
-			return nil
-		}
-	}
 	known, dec := r.data, r.dec
-	if err := r.read(); err == nil && r.ours && sameLife(dec, r.dec) {
+	switch err := r.read(); {
+	case err != nil || !r.ours || !sameLife(dec, r.dec):
+		// What is there now is no record of this job: the one we know replaces it.
+		r.data, r.dec = known, dec
+	case goesOn(dec.history, r.dec.history):
 		return nil
 	}
-	// What is there now is no record of this job: the one we know replaces it.
-	r.data, r.dec = known, dec
-	return r.replaceWith(r.dec.history)
+	// Or it is from before our last line: what it says, with the history we know.
+	return r.replaceWith(dec.history)
+}
+
+// untouched reports whether the file ends as we last knew it.
+func (r *record) untouched() (bool, error) {
+	info, err := r.rw.Stat()
+	if err != nil || info.Size != int64(len(r.data)) {
+		return false, err
+	}
+	end := r.data[max(0, len(r.data)-64):]
+	now := make([]byte, len(end))
+	_, err = r.rw.ReadAt(now, info.Size-int64(len(end)))
+	return err == nil && bytes.Equal(now, end), nil
 }
 
 func sameLife(a, b *decoded) bool {
 	la, _ := lifeOf(a.history)
 	lb, _ := lifeOf(b.history)
 	return la == lb
+}
+
+// goesOn reports whether the last line of a history that we know is still in one
+// that we have read: an editor may have held the file since before it.
+func goesOn(known, now []Entry) bool {
+	n := len(known)
+	return len(now) >= n && now[n-1].Claim == known[n-1].Claim
 }
 
 // add appends a line to the history.
@@ -292,7 +311,10 @@ func (r *record) addThen(e Entry, do func() error) error {
 		return err
 	}
 	err := do()
-	if err != nil {
+	if err == nil {
+		return nil
+	}
+	if same, _ := r.untouched(); same {
 		at := len(r.data) - len(appendEntry(e))
 		if _, e := r.rw.WriteAt([]byte(tail), int64(at)); e == nil {
 			_ = r.rw.Truncate(int64(at + len(tail)))

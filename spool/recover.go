@@ -231,8 +231,7 @@ func destination(to string, fallback Name) (State, Name) {
 func (r *record) replaceAway(e Entry, st State, n Name) error {
 	h := append([]Entry(nil), r.dec.history...)
 	h[len(h)-1] = merge(h[len(h)-1], e)
-	base, comma := r.dec.base()
-	f, err := r.s.replace(r.id, r.path, r.info, newFile(base, comma, h), string(st)+"/"+n.String())
+	f, err := r.s.replace(r.id, r.path, r.info, fileOf(r.dec, r.id, r.s.sys.now(), h), string(st)+"/"+n.String())
 	if err != nil {
 		return err
 	}
@@ -308,6 +307,7 @@ func (s *Spool) forceRecover(id string) error {
 	if err := r.read(); err != nil {
 		return err
 	}
+	r.dec.history = r.history()
 	if last := r.dec.history[len(r.dec.history)-1]; last.Outcome == "" {
 		// It may be running although a person has moved it out of processing/.
 		pool, _, _ := parseClaim(last.Claim)
@@ -316,8 +316,7 @@ func (s *Spool) forceRecover(id string) error {
 		}
 	}
 	st, to, h := s.forced(r)
-	base, comma := r.dec.base()
-	f, err := s.replace(id, p, info, newFile(base, comma, h), string(st)+"/"+to.String())
+	f, err := s.replace(id, p, info, fileOf(r.dec, id, s.sys.now(), h), string(st)+"/"+to.String())
 	if err != nil {
 		return err
 	}

@@ -475,6 +475,26 @@ func TestForceRecover(t *testing.T) {
 	b.recover()
 }
 
+// The same of a job that a person has written over without its history.
+func TestForceRecoverWithoutHistory(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	p := b.pool()
+	c := b.claim(p, "x")
+	pid, _ := child(t, c.File())
+	must(t, c.Started(pid))
+	at := c.Path()
+	b.kill(p)
+	b.put(at, `{"id":"x","command":"edited"}`)
+	must(t, b.ForceRecover(ctx, "x"))
+	next := b.claim(b.pool(), "x")
+	if next.Attempt != 1 || next.Job.Command != "edited" {
+		t.Errorf("claimed %+v", next)
+	}
+	b.settle(next, Result{Outcome: Succeeded}, Completed)
+	b.recover()
+}
+
 // A job that runs is not left behind, wherever a person has put its file.
 func TestForceRecoverOfARunningJobMovedByHand(t *testing.T) {
 	b := newBench(t)

@@ -267,6 +267,21 @@ func TestCommandThatFails(t *testing.T) {
 	}
 }
 
+// Nor is anything taken back that somebody else has written meanwhile.
+func TestCommandThatFailsLeavesAnEdit(t *testing.T) {
+	b := newBench(t)
+	at := b.inState(b.pool(), "x", Failed)
+	edited := strings.Replace(b.read(at), `"true"`, `"`+strings.Repeat("edited", 100)+`"`, 1)
+	b.faults.before("rename", "Z-5-x.json", func() error {
+		b.put(at, edited)
+		return errBoom
+	})
+	wantErr(t, b.Retry(ctx, "x"), errBoom)
+	if got := b.read(at); got != edited {
+		t.Errorf("it says\n%s", got)
+	}
+}
+
 // touch control/ID.cancel means a job that is older than the file.
 func TestCancelByHand(t *testing.T) {
 	b := newBench(t)

@@ -250,6 +250,29 @@ func TestSettleOfAnOverwrittenJob(t *testing.T) {
 	b.settle(c, Result{Outcome: Succeeded}, Completed)
 }
 
+// An editor that has held a job's file since before the claim saves it: what it
+// says then counts, and so does what we know of the attempt.
+func TestSettleAfterAnOldSave(t *testing.T) {
+	for _, st := range []State{Pending, Failed} {
+		b := newBench(t)
+		p := b.pool()
+		old := strings.Replace(b.read(b.inState(p, "x", st)), `"true"`, `"edited"`, 1)
+		b.clk.add(2 * time.Hour)
+		c := b.claim(p, "x")
+		b.put(c.Path(), old)
+		must(t, c.Started(1234))
+		b.put(c.Path(), old)
+		b.settle(c, Result{Outcome: Succeeded}, Completed)
+		j := b.wantState("x", Completed)
+		if e := b.last("x"); j.Command != "edited" || e.Outcome != Succeeded || e.PID != 1234 || e.Claim != c.key {
+			t.Errorf("%s: job %q, last line %+v", st, j.Command, e)
+		}
+		if rep, err := p.Recover(ctx); err != nil || len(rep.Recovered) > 0 {
+			t.Errorf("recovered %+v, %v", rep, err)
+		}
+	}
+}
+
 // What ends a claim gives up its lock, whatever it was that ended it.
 func TestGoneIsGivenUp(t *testing.T) {
 	for name, disturb := range map[string]func(*bench, *Claim){
