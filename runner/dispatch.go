@@ -84,7 +84,7 @@ func newDispatcher(p *Pool) *dispatcher {
 		stop:      newStopState(),
 		lastErr:   make(map[string]string),
 		watchTold: make(map[string]bool),
-		problems:  make(problems),
+		problems:  newProblems(),
 		now:       time.Now(),
 	}
 	d.readConfig()

@@ -129,7 +129,7 @@ func (d *dispatcher) triesAgain(passed []string) bool {
 	}
 	var items []*item
 	for _, path := range passed {
-		pr := d.problems[path]
+		pr := d.problems.of[path]
 		if pr == nil { // no longer
 			d.drain.changed()
 			return true
@@ -157,7 +157,7 @@ func (d *dispatcher) leaves() error {
 	unable := make(map[string]int) // jobs by reason
 	var failed []string
 	for _, path := range d.drain.left {
-		switch pr := d.problems[path]; {
+		switch pr := d.problems.of[path]; {
 		case pr == nil: // it has run after all
 		case pr.unable:
 			unable[pr.reason]++

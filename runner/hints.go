@@ -157,7 +157,7 @@ func (d *dispatcher) add(p string, n spool.Name, canonical bool) {
 	if it == nil {
 		return
 	}
-	if pr := d.problems[it.path]; pr != nil && pr.until.After(d.now) {
+	if pr := d.problems.of[it.path]; pr != nil && pr.until.After(d.now) {
 		d.order.putOff(it, pr.until)
 	}
 }

@@ -31,8 +31,40 @@ type problem struct {
 }
 
 // problems are kept by path: what a person has dropped under the name of a job
-// is no reason to pass over the job.
-type problems map[string]*problem
+// is no reason to pass over the job. at is the path of a job's problem by its id,
+// since the job may move on to where it has none.
+type problems struct {
+	of map[string]*problem
+	at map[string]string
+}
+
+func newProblems() problems {
+	return problems{make(map[string]*problem), make(map[string]string)}
+}
+
+// add has an item have a problem, unless there are so many.
+func (ps problems) add(it *item, pr *problem, limit int) {
+	if len(ps.of) >= limit {
+		return
+	}
+	ps.of[it.path] = pr
+	if pr.id != "" {
+		ps.at[pr.id] = it.path
+	}
+}
+
+// drop forgets a problem, and reports whether there was one.
+func (ps problems) drop(path string) bool {
+	pr := ps.of[path]
+	if pr == nil {
+		return false
+	}
+	delete(ps.of, path)
+	if ps.at[pr.id] == path {
+		delete(ps.at, pr.id)
+	}
+	return true
+}
 
 // called is how a job, or a drop, is called in messages.
 func called(id, path string) string {
@@ -44,12 +76,10 @@ func called(id, path string) string {
 
 // passOver keeps the pool from trying an item for a while.
 func (d *dispatcher) passOver(it *item, reason string, first time.Duration) {
-	pr := d.problems[it.path]
+	pr := d.problems.of[it.path]
 	if pr == nil {
 		pr = &problem{id: it.id()}
-		if len(d.problems) < d.order.limit {
-			d.problems[it.path] = pr
-		}
+		d.problems.add(it, pr, d.order.limit)
 		d.log.Warn("passed over", "id", called(pr.id, it.path), "reason", reason)
 	}
 	if pr.pause < first {
@@ -63,10 +93,14 @@ func (d *dispatcher) passOver(it *item, reason string, first time.Duration) {
 	d.want(reporting)
 }
 
-// noProblem forgets what was wrong with an item.
+// noProblem forgets what was wrong with an item, and with its job where that lay
+// before.
 func (d *dispatcher) noProblem(it *item) {
-	if d.problems[it.path] != nil {
-		delete(d.problems, it.path)
+	if len(d.problems.of) == 0 {
+		return
+	}
+	here := d.problems.drop(it.path)
+	if there := d.problems.drop(d.problems.at[it.id()]); here || there {
 		d.want(reporting)
 	}
 }
@@ -90,7 +124,7 @@ func (d *dispatcher) unblock() {
 
 // list is what status shows.
 func (ps problems) list(blocked error) (list []spool.Problem) {
-	for path, pr := range ps {
+	for path, pr := range ps.of {
 		if pr.id == "" { // the path of a drop may hold anything
 			list = append(list, spool.Problem{Reason: strconv.Quote(path) + ": " + pr.reason})
 			continue
@@ -111,8 +145,8 @@ func (ps problems) list(blocked error) (list []spool.Problem) {
 // directories beside the dispatcher; of all times where it is zero. What waits
 // for a lock is not among them: it is to be run.
 func (ps problems) passed(at time.Time) map[string]struct{} {
-	set := make(map[string]struct{}, len(ps))
-	for path, pr := range ps {
+	set := make(map[string]struct{}, len(ps.of))
+	for path, pr := range ps.of {
 		if pr.pause > 0 && pr.until.After(at) {
 			set[path] = struct{}{}
 		}
@@ -123,9 +157,9 @@ func (ps problems) passed(at time.Time) map[string]struct{} {
 // expire forgets problems of what was not tried for long after its time: it is
 // not there any more. It reports whether there were any.
 func (ps problems) expire(now time.Time) (any bool) {
-	for path, pr := range ps {
+	for path, pr := range ps.of {
 		if now.Sub(pr.until) > passOverMax {
-			delete(ps, path)
+			ps.drop(path)
 			any = true
 		}
 	}

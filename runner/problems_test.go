@@ -96,6 +96,87 @@ func TestUnstartableIsPutOff(t *testing.T) {
 	})
 }
 
+// A problem is also over where its job runs under another name: somebody has
+// cancelled it meanwhile, say, and retried it.
+func TestProblemOfAJobThatMovedOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		enqueue(t, s, `{"id":"a","kind":"k"}`)
+		var well atomic.Bool
+		p, m, w := fake(t, s, Options{Handlers: handlers}, func(int, string) error {
+			if well.Load() {
+				return nil
+			}
+			return syscall.EACCES
+		})
+		r := run(t, p)
+		time.Sleep(20 * time.Minute) // it is put off for minutes by now
+		if _, err := s.Cancel(t.Context(), "a"); err != nil {
+			t.Error(err)
+		}
+		if err := s.Retry(t.Context(), "a"); err != nil {
+			t.Error(err)
+		}
+		well.Store(true)
+		w.hints <- spool.Hint{Path: "pending/" + filepath.Base(job(t, s, "a").File)}
+		time.Sleep(10 * time.Second)
+		if j := job(t, s, "a"); j.State != spool.Completed {
+			t.Errorf("it is %s", j.State)
+		}
+		m.mu.Lock()
+		if n := len(m.problems); n < 2 || m.problems[n-1] != "[]" {
+			t.Errorf("problems: %q", m.problems)
+		}
+		m.mu.Unlock()
+		r.Stop()
+		if err := r.wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// What keeps an item waiting may change: the reason is that of now.
+func TestProblemBecomesAnother(t *testing.T) {
+	for name, c := range map[string]struct {
+		first, then error
+		told        string
+	}{
+		"held, then not whole": {spool.ErrHeld, spool.ErrUnfinished, "not whole"},
+		"not whole, then held": {spool.ErrUnfinished, spool.ErrHeld, "its lock is held"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSpool(t)
+			enqueue(t, s, `{"id":"a","kind":"k"}`)
+			var later, well atomic.Bool
+			p, m, _ := fake(t, s, Options{Handlers: handlers, Drain: true}, func(int, string) error {
+				switch {
+				case well.Load():
+					return nil
+				case later.Load():
+					return c.then
+				}
+				return c.first
+			})
+			r := run(t, p)
+			time.Sleep(2 * time.Second)
+			later.Store(true)
+			time.Sleep(3 * time.Second)
+			m.mu.Lock()
+			if n := len(m.problems); n == 0 || !strings.Contains(m.problems[n-1], c.told) {
+				t.Errorf("%s: problems: %q", name, m.problems)
+			}
+			m.mu.Unlock()
+			if c.then == spool.ErrHeld { // which a drain waits for
+				time.Sleep(time.Minute)
+			}
+			well.Store(true)
+			if err := r.wait(); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+}
+
 // A bad drop under the name of a job does not hold up the job.
 func TestProblemOfADropIsNotTheJobs(t *testing.T) {
 	for _, mode := range []os.FileMode{0o666, 0o000} {

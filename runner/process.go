@@ -46,7 +46,7 @@ func (p *process) wait() {
 	if !awaitEnd(p.proc.Pid) {
 		p.state, p.err = p.proc.Wait()
 	}
-	for pause := time.Millisecond; p.ending() && p.lives(); pause = min(2*pause, 200*time.Millisecond) {
+	for pause := time.Millisecond; p.ending() && p.lives(); pause = min(2*pause, 500*time.Millisecond) {
 		time.Sleep(pause)
 	}
 	p.mu.Lock()

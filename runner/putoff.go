@@ -77,14 +77,15 @@ func (d *dispatcher) held(it *item) {
 	t := it.trialOrNew()
 	t.pause = min(max(2*t.pause, heldMin), heldMax)
 	d.order.putOff(it, d.now.Add(t.pause))
-	pr := d.problems[it.path]
+	pr := d.problems.of[it.path]
 	switch {
 	case t.held.IsZero():
 		t.held = d.now
 	case d.now.Sub(t.held) < heldLong:
-	case pr != nil:
+	case pr != nil && pr.pause == 0:
 		pr.until = d.now // it is still so
 	default:
+		d.noProblem(it) // it was another one
 		d.findHolder(it)
 	}
 }
@@ -93,16 +94,16 @@ func (d *dispatcher) held(it *item) {
 // its next attempt.
 func (d *dispatcher) findHolder(it *item) {
 	path := it.path
-	if len(d.problems) >= d.order.limit {
+	d.problems.add(it, &problem{id: it.id(), reason: "its lock is held by another process", until: d.now}, d.order.limit)
+	if d.problems.of[path] == nil {
 		return
 	}
-	d.problems[path] = &problem{id: it.id(), reason: "its lock is held by another process", until: d.now}
 	d.lookups++
 	go func() {
 		w := d.p.q.WaitingFor(path)
 		d.tell(func() {
 			d.lookups--
-			pr := d.problems[path]
+			pr := d.problems.of[path]
 			if pr == nil {
 				return
 			}
@@ -127,9 +128,12 @@ func (d *dispatcher) unfinished(it *item) {
 	}
 	t.pause = min(max(2*t.pause, wholeMin), longest)
 	d.order.putOff(it, d.now.Add(t.pause))
-	if pr := d.problems[it.path]; pr != nil {
+	pr := d.problems.of[it.path]
+	switch {
+	case pr != nil && pr.reason == notWhole:
 		pr.pause, pr.until = t.pause, d.now.Add(t.pause) // it is still so
-	} else if d.now.Sub(t.since) >= heldLong {
+	case d.now.Sub(t.since) >= heldLong:
+		d.noProblem(it) // it was another one
 		d.passOver(it, notWhole, t.pause)
 	}
 }

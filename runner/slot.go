@@ -38,7 +38,7 @@ type report struct {
 func (d *dispatcher) begin(ctx context.Context, it *item) {
 	it.hinted = false
 	a := &attempt{d: d, item: it, poke: make(chan struct{}, 1)}
-	a.news = d.blocked != nil || len(d.problems) > 0
+	a.news = d.blocked != nil || len(d.problems.of) > 0
 	d.running[a] = struct{}{}
 	d.busy++
 	go func() {
@@ -95,6 +95,9 @@ func (d *dispatcher) ended(a *attempt, rep report) {
 		d.settleFailed(a.item, rep.err)
 	case !waits(rep.path) || d.stopping():
 	case rep.unstarted != nil:
+		if rep.path != a.item.path {
+			d.noProblem(a.item)
+		}
 		d.tryFailed(d.order.anew(a.item, rep.path), rep.unstarted)
 	default:
 		d.addPath(rep.path)

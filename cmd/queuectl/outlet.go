@@ -42,16 +42,17 @@ func newOutlet(w io.Writer) *outlet {
 func (o *outlet) Write(b []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch {
-	case o.closed:
-	case o.lost > 0 || len(o.kept)+len(b) > outletRoom: // nothing is left out in between
-		o.lost += bytes.Count(b, []byte("\n"))
-	default:
+	if o.closed {
+		return len(b), nil
+	}
+	if o.lost == 0 && len(o.kept)+len(b) <= outletRoom { // nothing is left out in between
 		o.kept = append(o.kept, b...)
-		select {
-		case o.wake <- struct{}{}:
-		default:
-		}
+	} else {
+		o.lost += max(1, bytes.Count(b, []byte("\n")))
+	}
+	select {
+	case o.wake <- struct{}{}:
+	default:
 	}
 	return len(b), nil
 }
@@ -68,7 +69,7 @@ func (o *outlet) pass() {
 		o.mu.Unlock()
 		_, _ = o.w.Write(b)
 		if lost > 0 {
-			fmt.Fprintf(o.w, "(%s left out here, which nobody read in time)\n", plural(lost, "line was", "lines were"))
+			fmt.Fprintf(o.w, "(%s left out here, for which there was no room)\n", plural(lost, "line was", "lines were"))
 		}
 	}
 }

@@ -48,9 +48,24 @@ func TestOutlet(t *testing.T) {
 		for n < len(got) && got[n] == fmt.Sprintf("line %d", n) {
 			n++
 		}
-		want := fmt.Sprintf("(%d lines were left out here, which nobody read in time)", lines-n)
+		want := fmt.Sprintf("(%d lines were left out here, for which there was no room)", lines-n)
 		if n < 1000 || n == lines || len(got) != n+1 || got[n] != want {
 			t.Errorf("%d lines came, %d of them one after the other, and then %.100q", len(got), n, got[n:min(n+1, len(got))])
+		}
+	})
+}
+
+// One message that is too long keeps no other one back.
+func TestOutletOfALongLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b strings.Builder
+		o := newOutlet(&b)
+		fmt.Fprintln(o, strings.Repeat("x", outletRoom))
+		synctest.Wait()
+		fmt.Fprintln(o, "next")
+		o.close()
+		if want := "(1 line was left out here, for which there was no room)\nnext\n"; b.String() != want {
+			t.Errorf("it passed on %.100q", b.String())
 		}
 	})
 }
