@@ -269,24 +269,29 @@ func (d *dispatcher) sync() work {
 	}
 }
 
-// probe looks whether the file system takes changes again, so that no job is
-// claimed in vain for that.
+// probe looks whether the file system takes changes, so that no job is claimed in
+// vain for that.
 func (d *dispatcher) probe() work {
 	return func(context.Context) func() {
 		err := d.p.q.TryRoom()
 		return func() {
-			if d.blocked == nil {
-				return
-			}
-			if d.mayTry = !spool.FileSystemWide(err); !d.mayTry {
+			full := spool.FileSystemWide(err)
+			switch {
+			case d.suspect && !full:
+				d.roomAt = d.now
+			case d.suspect || d.blocked != nil && full:
 				d.block(err)
+			case d.blocked != nil:
+				d.mayTry = true
 			}
+			d.suspect = false
 		}
 	}
 }
 
 func (d *dispatcher) wantProbe() {
-	if d.blocked != nil && !d.mayTry && !d.chores[probing].running && !d.now.Before(d.tryAt) {
+	again := d.blocked != nil && !d.mayTry && !d.now.Before(d.tryAt)
+	if (again || d.suspect) && !d.chores[probing].running {
 		d.want(probing)
 	}
 }

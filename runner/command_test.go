@@ -4,6 +4,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -100,6 +101,18 @@ func TestNoTimeout(t *testing.T) {
 	drained(t, s, Options{Commands: true, Slots: 2})
 	if a, b := job(t, s, "long").State, job(t, s, "short").State; a != spool.Completed || b != spool.Dead {
 		t.Errorf("the one without a timeout is %s, the other one %s", a, b)
+	}
+}
+
+// What queuectl writes into a log begins a line, also after output that ends none.
+func TestLogLines(t *testing.T) {
+	s := newSpool(t)
+	enqueue(t, s, `{"id":"a","command":"printf out; exit 1","max_retries":1}`)
+	drained(t, s, Options{Commands: true})
+	text := regexp.MustCompile(`2\d{3}-\S+`).ReplaceAllString(logOf(t, job(t, s, "a")), "TIME")
+	const want = "out\nqueuectl: attempt 1 failed: exit status 1\n--- attempt 2, TIME\nout\nqueuectl: attempt 2 failed: exit status 1\n"
+	if text != want {
+		t.Errorf("log:\n%s", text)
 	}
 }
 

@@ -65,6 +65,8 @@ type dispatcher struct {
 	tryAt      time.Time       // then the file system is asked
 	mayTry     bool            // and one job or drop is tried, once it takes changes
 	jobsTurn   bool            // which of them
+	suspect    bool            // it says that it is full, and is asked
+	roomAt     time.Time       // when it had room all the same
 	listings   int             // so far
 	listFrom   time.Time       // the slow scan lists no sooner
 	recoveries int
@@ -225,7 +227,7 @@ func (d *dispatcher) warn(what string, err error) {
 
 // handOut gives work to the free slots.
 func (d *dispatcher) handOut(ctx context.Context) {
-	if d.stopping() || (d.blocked != nil && !d.mayTry) {
+	if d.stopping() || d.suspect || (d.blocked != nil && !d.mayTry) {
 		return
 	}
 	// The one try while the file system refuses goes to drops and to jobs by turns.
@@ -283,7 +285,9 @@ func (d *dispatcher) shut() bool {
 		return false
 	}
 	d.lookedAt = d.now
-	if d.lookIfLost() || d.p.q.Paused() {
+	// A claim may need no room, but what a job prints does.
+	d.suspect = d.blocked == nil && d.now.Sub(d.roomAt) >= retryFull && d.p.q.Full()
+	if d.lookIfLost() || d.p.q.Paused() || d.suspect {
 		d.lookedAt = time.Time{}
 		return true
 	}

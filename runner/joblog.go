@@ -30,7 +30,7 @@ func (l *jobLog) open() (*os.File, error) {
 		return nil, err
 	}
 	if l.c.Attempt > 1 || size(f) > 0 {
-		fmt.Fprintf(f, "--- attempt %d, %s\n", l.c.Attempt, time.Now().UTC().Format(time.RFC3339))
+		fmt.Fprintf(f, "%s--- attempt %d, %s\n", lineEnd(f), l.c.Attempt, time.Now().UTC().Format(time.RFC3339))
 	}
 	l.f = f
 	return f, nil
@@ -52,25 +52,39 @@ func (l *jobLog) Write(b []byte) (int, error) {
 
 // end writes how the attempt ended, unless it succeeded, and removes a log
 // into which nothing was written. What cannot be logged does not keep a job
-// from being settled.
-func (l *jobLog) end(e *ending) {
+// from being settled; the error says what there is no room for.
+func (l *jobLog) end(e *ending) (err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.done = true
 	if e.reason != "" {
-		if f, err := l.open(); err == nil {
-			fmt.Fprint(f, e.detail)
-			fmt.Fprintf(f, "queuectl: attempt %d %s\n", l.c.Attempt, e.logLine())
+		var f *os.File
+		if f, err = l.open(); err == nil {
+			_, err = fmt.Fprintf(f, "%s%squeuectl: attempt %d %s\n", lineEnd(f), e.detail, l.c.Attempt, e.logLine())
 		}
 	}
 	if l.f == nil {
-		return
+		return err
 	}
 	empty := size(l.f) == 0 && !l.keep
 	_ = l.f.Close()
 	if empty {
 		l.c.DropEmptyLog()
 	}
+	return err
+}
+
+// lineEnd is what ends a line that a job has left open.
+func lineEnd(f *os.File) string {
+	info, err := f.Stat()
+	if err != nil || info.Size() == 0 {
+		return ""
+	}
+	last := make([]byte, 1)
+	if _, err := f.ReadAt(last, info.Size()-1); err != nil || last[0] == '\n' {
+		return ""
+	}
+	return "\n"
 }
 
 func (e *ending) logLine() string {

@@ -70,6 +70,7 @@ type queue interface {
 	WaitingFor(path string) *spool.Waiting
 	Config() (spool.Config, error)
 	SyncNow() error
+	Full() bool
 	TryRoom() error
 	PruneShared(ctx context.Context, every time.Duration) (n int, done bool, err error)
 }

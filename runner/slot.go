@@ -178,7 +178,9 @@ func (a *attempt) run(ctx context.Context) report {
 	if e.left {
 		return report{} // nobody reads it
 	}
-	l.end(&e)
+	if err := l.end(&e); spool.FileSystemWide(err) {
+		a.d.tell(func() { a.d.block(err) })
+	}
 	if e.unstarted != nil {
 		rep := a.released(c, "not started: "+e.unstarted.Error(), false)
 		rep.unstarted = e.unstarted

@@ -88,7 +88,7 @@ func (s *Spool) readLog(id string) (fsys.File, error) {
 // missing.
 func (s *Spool) openLog(id string) (fsys.File, error) {
 	p := logPath(id)
-	const flag = os.O_WRONLY | os.O_APPEND | os.O_CREATE
+	const flag = os.O_RDWR | os.O_APPEND | os.O_CREATE
 	f, err := s.ownLog(p, flag)
 	if notExist(err) {
 		if _, err = s.madeDir(path.Dir(p)); err != nil {

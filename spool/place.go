@@ -184,6 +184,13 @@ func (s *Spool) madeDir(dir string) (made bool, err error) {
 	return err == nil, err
 }
 
+// Full reports whether the file system says that it has no room for what a job
+// prints. Some keep a reserve, so TryRoom tells for certain.
+func (s *Spool) Full() bool {
+	sp, err := s.fs.Space()
+	return err == nil && sp.FreeBytes == 0
+}
+
 // TryRoom makes, and removes again, what the start of a job needs: a directory,
 // and a file with something in it. The error says what is lacking.
 func (s *Spool) TryRoom() error {

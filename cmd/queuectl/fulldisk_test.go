@@ -120,6 +120,36 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// Where a claim needs no room, jobs would die of what they cannot print: none is
+// started on a full disk.
+func TestFullDiskStartsNothing(t *testing.T) {
+	d := diskBench(t, "-m", "0")
+	const n = 6
+	for i := range n {
+		d.enqueue(job{"id": fmt.Sprint("b", i), "command": `echo "$QUEUECTL_JOB_ID" >>"$D/effects"; echo printed`, "max_retries": 1})
+	}
+	for i := range 256 { // as in a spool of some age
+		if err := os.MkdirAll(filepath.Join(d.spool, "logs", fmt.Sprintf("%02x", i)), 0o700); err != nil {
+			d.Fatal(err)
+		}
+	}
+	d.q("pause")
+	p := d.start("--count", "2")
+	release := d.exhaust(false)
+	if err := os.Remove(filepath.Join(d.spool, "paused")); err != nil {
+		d.Fatal(err)
+	}
+	p.says("nothing is started until the file system takes changes again")
+	if begun := d.effects(); len(begun) > 0 {
+		d.Errorf("on a full disk began %q", begun)
+	}
+	release()
+	d.till("all have ended", func() bool { return d.count("completed") == n })
+	if got := d.effects(); len(got) != n {
+		d.Errorf("there ran %q", got)
+	}
+}
+
 // A file system that goes read-only under the queue, as ext4 does when it
 // finds an error: pools wait and say so, and after a repair all runs.
 func TestReadOnlyDisk(t *testing.T) {
