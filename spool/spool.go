@@ -55,7 +55,8 @@ type Options struct {
 	// Create makes the spool where there is none.
 	Create bool
 	// Look opens the spool to read in it, of whomever it is: it is not refused
-	// because others could have written to it.
+	// because others could have written to it. What would change it is refused
+	// then: ErrUnusable.
 	Look bool
 	// Now is the clock; time.Now where nil.
 	Now func() time.Time
@@ -98,6 +99,9 @@ func Open(dir string, o Options) (*Spool, error) {
 	s := newSpool(abs, osfs, newSystem(o.Now))
 	s.way = func() error { return s.checkWay(abs) }
 	s.atOnce = true
+	if o.Look {
+		s.fs = lookFS{osfs, abs}
+	}
 	if s.look = o.Look; !o.Look {
 		// In this order: what a way leads to that nobody else can change is
 		// still what we have opened.
