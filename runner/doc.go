@@ -41,7 +41,8 @@
 //     retry_base^n seconds, or is dead when n is greater than its max_retries.
 //   - Its timeout has come: TERM to its process group, and KILL to what is left
 //     of that 5 seconds later; a handler's context is done. The attempt counts
-//     as a failed one, whatever its exit status.
+//     as a failed one, whatever its exit status. A handler that returns nil
+//     even so has done its work.
 //   - Somebody cancels it: likewise, and the job is dead.
 //   - The pool stops and its grace is over: likewise, and the job waits again
 //     under its old place in line; the attempt is not charged. What ends with

@@ -107,6 +107,20 @@ func TestDrainOfWhatIsNotWhole(t *testing.T) {
 	}
 }
 
+// A directory is no job, whatever its name is.
+func TestDrainLeavesADirectory(t *testing.T) {
+	s := newSpool(t)
+	for _, name := range []string{"d.json", "20200101T000000.000000Z-5-d.json"} {
+		if err := os.Mkdir(s.Dir()+"/pending/"+name, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		drained(t, s, Options{Commands: true})
+		if err := os.Remove(s.Dir() + "/pending/" + name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // A missingQueue misses all names in its first listing of a state, as one may
 // that are being moved.
 type missingQueue struct {

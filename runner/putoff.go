@@ -2,6 +2,7 @@ package runner
 
 import (
 	"errors"
+	"syscall"
 	"time"
 
 	"queuectl/spool"
@@ -172,10 +173,14 @@ func (d *dispatcher) tryFailed(it *item, err error) {
 		d.noProblem(it)
 	case isUnable:
 		d.passOver(it, err.Error(), passOverMin)
+	case ofThisFile:
+		first := badFileMin
+		if it.drop && errors.Is(err, syscall.EISDIR) {
+			first = passOverMin // nobody can run it
+		}
+		d.passOver(it, err.Error(), first)
 	case isOfAll:
 		d.order.place(it, d.now)
 		d.block(err)
-	default:
-		d.passOver(it, err.Error(), badFileMin)
 	}
 }

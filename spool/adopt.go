@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"queuectl/spool/internal/fsys"
@@ -380,7 +382,7 @@ func (s *Spool) refuseOdd(p string) error {
 		return ErrGone
 	}
 	if info.Mode.IsDir() {
-		return fmt.Errorf("%s is a directory, not a job: %w", strconv.Quote(p), errNotPlain)
+		return &fs.PathError{Op: "adopt", Path: s.abs(p), Err: syscall.EISDIR}
 	}
 	if info.Mode.IsRegular() {
 		return ErrHeld // exchanged this very moment

@@ -14,8 +14,8 @@ import (
 )
 
 // Invariants are what Check looks at; a Finding has the number of one, counted
-// from 1. Of the first six a violation may have cost something; the others are
-// untidy and mend themselves while a pool runs.
+// from 1. Of the first six a violation may have cost something; the others are a
+// matter of tidiness.
 var Invariants = []string{
 	"the spool has its format file and directories",
 	"every job file is a plain file that can be read, and is whole",
@@ -238,7 +238,11 @@ func (c *checker) second(p string, n Name, dec *decoded, info fsys.Info) {
 	two, err := c.s.fs.Lstat(idPath(n.ID))
 	switch {
 	case notExist(err):
-		c.add(invSecond, p, n.ID, "its second name %s is missing; a pool or \"queuectl check --repair\" makes it", idPath(n.ID))
+		who := ""
+		if st := stateOf(p); runsFrom(st) || st == Failed {
+			who = "a pool or "
+		}
+		c.add(invSecond, p, n.ID, "its second name %s is missing; %s\"queuectl check --repair\" makes it", idPath(n.ID), who)
 	case err != nil:
 		c.add(invSecond, p, n.ID, "its second name: %v", err)
 	case !two.Same(info):
@@ -354,7 +358,7 @@ func (s *Spool) staging(id string) bool {
 
 // staged looks for stagings of dead processes.
 func (c *checker) staged() error {
-	return c.s.fs.List("tmp", func(name string) bool {
+	err := c.s.fs.List("tmp", func(name string) bool {
 		lock, err := c.s.lockStaged("tmp/" + name)
 		if err != nil || lock == nil {
 			return true
@@ -364,6 +368,10 @@ func (c *checker) staged() error {
 		c.add(invTmp, "tmp/"+name, "", "was left behind by a dead process; a pool or \"queuectl recover\" rolls it forward or back")
 		return true
 	})
+	if notExist(err) { // which is told elsewhere
+		return nil
+	}
+	return err
 }
 
 func (c *checker) pools() error {
@@ -440,7 +448,7 @@ func (c *checker) tidy() error {
 	for _, d := range directories {
 		if made, err := s.madeDir(d); err != nil {
 			return err
-		} else if made {
+		} else if made && d != string(Held) { // that is made when first needed
 			c.mended(invSpool, d, "", "the directory was missing")
 		}
 	}

@@ -75,6 +75,7 @@ func TestCheckNotes(t *testing.T) {
 	b.put("control/nobody.cancel", "")
 	must(t, b.appendLog("nobody", "printed\n"))
 	b.put("pending/drop.json", `{"comm`)
+	must(t, os.Mkdir(b.at("pending/dir.json"), 0o700))
 	b.put("pending/odd.json", `{"Command":"true"}`)
 	b.refuse("pending/odd.json", "Command")
 	must(t, b.appendLog("x", "printed\n"))
@@ -89,7 +90,7 @@ func TestCheckNotes(t *testing.T) {
 		}
 		notes[f.Invariant]++
 	}
-	if !rep.OK() || notes[invBelongs] != 2 || notes[invNames] != 2 || rep.Jobs != 2 {
+	if !rep.OK() || notes[invBelongs] != 2 || notes[invNames] != 3 || rep.Jobs != 2 {
 		t.Errorf("%d jobs\n%s", rep.Jobs, findings(rep))
 	}
 	_, err = b.Check(ctx, true)
@@ -115,6 +116,30 @@ func TestLogOfAnIDUsedAgain(t *testing.T) {
 	b.enqueue("x")
 	if b.job("x").Log != "" {
 		t.Errorf("the new job has the log %s", b.job("x").Log)
+	}
+}
+
+// A directory that a person has removed keeps nothing else from being looked at.
+func TestCheckWithoutDirectories(t *testing.T) {
+	for _, d := range directories {
+		b := newBench(t)
+		b.unasked = true
+		b.enqueue("x")
+		must(t, os.RemoveAll(b.at(d)))
+		rep, err := b.Check(ctx, false)
+		must(t, err)
+		told := strings.Contains(findings(rep), d+": the directory is missing")
+		if told != (d != string(Held)) {
+			t.Errorf("without %s it finds\n%s", d, findings(rep))
+		}
+		if _, err := b.Status(); err != nil {
+			t.Errorf("without %s: %v", d, err)
+		}
+		rep, err = b.Check(ctx, true)
+		must(t, err)
+		if !rep.OK() || strings.Contains(findings(rep), d+": the directory was missing") != (d != string(Held)) {
+			t.Errorf("without %s a repair finds\n%s", d, findings(rep))
+		}
 	}
 }
 

@@ -49,7 +49,11 @@ func (c *checker) waiting(p string) {
 	if err != nil {
 		return
 	}
-	if info.Mode.IsRegular() {
+	switch {
+	case info.Mode.IsDir():
+		c.note(invNames, p, "", "is a directory, and left where it is")
+		return
+	case info.Mode.IsRegular():
 		if err := c.s.trustDrop(p, info); err != nil {
 			c.add(invTrust, p, "", "is left where it is: %v", err)
 			return

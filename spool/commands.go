@@ -15,6 +15,9 @@ const commandPatience = time.Second
 // adopted first, what a dead pool left behind is recovered first, and where
 // the job moves on meanwhile all begins anew.
 func (s *Spool) withJob(ctx context.Context, id string, f func(*record) error) error {
+	if err := ctx.Err(); err != nil {
+		return jobErr(id, err)
+	}
 	waited := time.Duration(0) // by no clock, which may be set
 	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
 		err := s.tryJob(ctx, id, f)
@@ -315,7 +318,7 @@ func (s *Spool) cancelWaiting(r *record) error {
 		return &stateErr{"is " + string(st)}
 	}
 	n := Name{Time: s.sys.now(), Priority: r.name.Priority, ID: r.id}
-	e := Entry{Event: EventCancelled, At: Stamp{n.Time}, By: "cli", Outcome: Cancelled, To: string(Dead) + "/" + n.String()}
+	e := Entry{Event: EventCancelled, At: Stamp{n.Time}, By: "cli", Outcome: Cancelled, Reason: "cancelled", To: string(Dead) + "/" + n.String()}
 	if err := r.addThen(e, func() error { return r.move(Dead, n) }); err != nil {
 		return err
 	}

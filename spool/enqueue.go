@@ -2,6 +2,7 @@ package spool
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -18,6 +19,9 @@ func (s *Spool) Enqueue(ctx context.Context, j Job) (string, error) {
 	if err := j.validUTF8(); err != nil {
 		return "", err
 	}
+	if len(j.Args) > 0 && !json.Valid(j.Args) {
+		return "", &InvalidError{Member: "args", Reason: "is not valid JSON"}
+	}
 	data, err := j.MarshalJSON()
 	if err != nil {
 		return "", err
@@ -28,6 +32,9 @@ func (s *Spool) Enqueue(ctx context.Context, j Job) (string, error) {
 // EnqueueJSON makes a job of one JSON object. Members that queuectl does not
 // know are kept and reach the job.
 func (s *Spool) EnqueueJSON(ctx context.Context, data []byte) (string, error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
 	if err := s.enter(); err != nil {
 		return "", err
 	}

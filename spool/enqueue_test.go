@@ -1,6 +1,8 @@
 package spool
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -105,6 +107,25 @@ func TestGeneratedIDClash(t *testing.T) {
 	if err != nil {
 		t.Errorf("a batch with a clash: %v, %v", ids, err)
 	}
+}
+
+// What is over before it began does nothing.
+func TestContextIsHeeded(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	done, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err := b.EnqueueJSON(done, []byte(jobText("y")))
+	wantErr(t, err, context.Canceled)
+	for _, do := range []func(context.Context, string) error{b.Retry, b.Delete, func(ctx context.Context, id string) error { _, err := b.Cancel(ctx, id); return err }} {
+		wantErr(t, do(done, "x"), context.Canceled)
+	}
+	if len(b.ls(Pending)) != 1 {
+		t.Errorf("pending are %q", b.ls(Pending))
+	}
+	_, err = b.Enqueue(ctx, Job{Kind: "k", Args: json.RawMessage(`{bad`)})
+	wantErr(t, err, ErrInvalid)
+	wantText(t, err, "args")
 }
 
 func TestEnqueueRefuses(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"pgregory.net/rapid"
@@ -168,7 +169,7 @@ func (m *model) adoptedForeign(t *rapid.T, p string, f *foreign, to string, err 
 	old := m.jobs[f.id]
 	switch f.kind {
 	case odd:
-		m.want(err, errNotPlain, "adoption of the directory %s", p)
+		m.want(err, syscall.EISDIR, "adoption of the directory %s", p)
 	case link, garbage:
 		m.want(err, ErrRefused, "adoption of %s", p)
 		m.wasRefused(p)

@@ -194,6 +194,9 @@ func (s *Spool) poolNames() ([]string, error) {
 		}
 		return true
 	})
+	if notExist(err) { // a person has removed it
+		err = nil
+	}
 	slices.Sort(names)
 	return names, err
 }

@@ -77,6 +77,13 @@ func (s *Spool) allowed(path string, info fsys.Info, c *Config) string {
 
 // wayOut is what makes distrust end.
 func (s *Spool) wayOut(path string, info fsys.Info) string {
+	if path == "." || path == configFile {
+		return s.ownWayOut(path, info)
+	}
+	return s.anyWayOut(path, info)
+}
+
+func (s *Spool) anyWayOut(path string, info fsys.Info) string {
 	p, look := s.abs(path), "see whether it is as it should be, then "
 	mode := info.Mode.Perm()
 	switch {
@@ -213,7 +220,7 @@ func (s *Spool) untrustedOwn(path string, info fsys.Info, why string) error {
 
 // ownWayOut is wayOut where no setting is one.
 func (s *Spool) ownWayOut(path string, info fsys.Info) string {
-	hint, _, _ := strings.Cut(s.wayOut(path, info), ", or name")
+	hint, _, _ := strings.Cut(s.anyWayOut(path, info), ", or name")
 	return hint
 }
 

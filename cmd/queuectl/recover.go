@@ -53,7 +53,7 @@ func (o *recoverOptions) run(cmd *cobra.Command) error {
 			o.say(cmd, "%s waits: %s", p.ID, waitText(p.Reason, p.PID))
 		}
 		if rep.Rolled > 0 {
-			o.say(cmd, "%s finished or undone", plural(rep.Rolled, "half-made enqueue", "half-made enqueues"))
+			o.say(cmd, "%s finished or undone", plural(rep.Rolled, "half-made change", "half-made changes"))
 		}
 		if err == nil && len(rep.Recovered)+len(rep.Waiting)+rep.Rolled == 0 {
 			o.say(cmd, "nothing to recover")

@@ -20,8 +20,8 @@ func newRetry(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "retry {ID… | --all}",
 		Short: "Run jobs again, now",
-		Long: `Run jobs again: one that failed and waits runs now, one that is dead or completed
-once more, with all its retries. --all means the failed and the dead ones.`,
+		Long: `Run jobs again, now and with all their retries: those that failed and wait, that
+are dead, completed or held. --all means the failed and the dead ones.`,
 		DisableFlagsInUseLine: true,
 		Args:                  idsOr(&o.all),
 		ValidArgsFunction:     c.completeIDs(spool.Failed, spool.Dead, spool.Completed, spool.Held),
