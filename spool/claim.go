@@ -242,11 +242,16 @@ func (c *Claim) Release(reason string, killed bool) error {
 // end writes the last members of the attempt's line and renames the file. An
 // error leaves the claim as it was, so that it can be ended later (the disk is
 // full, say); only ErrGone ends it.
-func (c *Claim) end(e Entry, st State, n Name, killed bool) (State, error) {
+func (c *Claim) end(e Entry, st State, n Name, killed bool) (_ State, err error) {
 	s, r := c.pool.s, c.rec
 	if r.lock == nil {
 		return st, ErrGone // ended before
 	}
+	defer func() {
+		if err == nil || errors.Is(err, ErrGone) {
+			c.leave(killed)
+		}
+	}()
 	if c.ending == nil {
 		err := r.still()
 		if errors.Is(err, ErrGone) {
@@ -256,9 +261,6 @@ func (c *Claim) end(e Entry, st State, n Name, killed bool) (State, error) {
 			e.To = string(st) + "/" + n.String()
 			err = r.complete(e)
 		}
-		if errors.Is(err, ErrGone) {
-			c.leave(killed)
-		}
 		if err != nil {
 			return st, err
 		}
@@ -267,12 +269,8 @@ func (c *Claim) end(e Entry, st State, n Name, killed bool) (State, error) {
 	// Once the line is written, that is how it ended.
 	st, n = c.ending.st, c.ending.n
 	if err := r.move(st, n); err != nil {
-		if errors.Is(err, ErrGone) {
-			c.leave(killed)
-		}
 		return st, err
 	}
-	var err error
 	if st == Completed || st == Dead {
 		err = s.dropCancel(c.ID)
 	}
@@ -283,11 +281,7 @@ func (c *Claim) end(e Entry, st State, n Name, killed bool) (State, error) {
 		}
 		err = s.acknowledge(r)
 	}
-	if err != nil {
-		return st, err
-	}
-	c.leave(killed)
-	return st, nil
+	return st, err
 }
 
 // An ending is where a settled job goes.

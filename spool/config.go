@@ -79,6 +79,7 @@ func (e *ConfigError) Error() string {
 // A kind of values: how they are read, written and described.
 type valueKind struct {
 	name, unit string
+	bare       bool // it stands in config.json as a number
 	parse      func(string) (any, error)
 	format     func(any) string
 }
@@ -96,16 +97,16 @@ type key struct {
 
 var (
 	number = valueKind{
-		name:   "number",
+		name: "number", bare: true,
 		parse:  func(s string) (any, error) { return strconv.ParseFloat(s, 64) },
 		format: func(v any) string { return strconv.FormatFloat(v.(float64), 'g', -1, 64) },
 	}
 	integer = valueKind{
-		name:   "integer",
+		name: "integer", bare: true,
 		parse:  func(s string) (any, error) { n, err := strconv.ParseInt(s, 10, 64); return float64(n), err },
 		format: func(v any) string { return strconv.FormatFloat(v.(float64), 'f', -1, 64) },
 	}
-	bytesKind = valueKind{name: "integer", unit: "bytes", parse: integer.parse, format: integer.format}
+	bytesKind = valueKind{name: "integer", unit: "bytes", bare: true, parse: integer.parse, format: integer.format}
 	span      = valueKind{
 		name: "duration",
 		parse: func(s string) (any, error) {
@@ -390,7 +391,7 @@ func (k *key) read(raw json.RawMessage) (any, error) {
 
 // written is a value as it stands in config.json: numbers as numbers.
 func (k *key) written(value string) json.RawMessage {
-	if (k.kind.name == number.name || k.kind.name == integer.name) && json.Valid([]byte(value)) {
+	if k.kind.bare && json.Valid([]byte(value)) {
 		return json.RawMessage(value)
 	}
 	text, _ := marshal(value)

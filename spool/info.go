@@ -323,7 +323,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// A PoolInfo is one living pool.
+// A PoolInfo is one pool that lives, or of which that cannot be told.
 type PoolInfo struct {
 	Name      string `json:"name"`
 	Host      string `json:"host"`
@@ -392,7 +392,8 @@ func (s *Spool) Status() (*Status, error) {
 	for _, o := range s.processing() {
 		pool := o.name.Pool
 		if _, known := alive[pool]; !known {
-			alive[pool] = !s.surelyDead(pool)
+			lives, err := s.poolAlive(pool)
+			alive[pool] = lives || err != nil // there must be no doubt
 		}
 		if !alive[pool] {
 			st.Problems = append(st.Problems, s.orphanProblem(o))
@@ -425,12 +426,6 @@ func (s *Spool) waitingProblems(st *Status, v *survey) {
 			}
 		}
 	}
-}
-
-// surelyDead reports whether there is no doubt that a pool is dead.
-func (s *Spool) surelyDead(pool string) bool {
-	alive, err := s.poolAlive(pool)
-	return !alive && err == nil
 }
 
 func (s *Spool) orphanProblem(o orphan) Problem {

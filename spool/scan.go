@@ -228,27 +228,25 @@ func (s *Spool) Resolve(id string) (string, error) {
 	if len(id) < minShort || !validID(id) {
 		return "", jobErr(id, ErrNotFound)
 	}
-	found := make(map[string]bool)
+	full, several := "", false
 	for _, st := range States {
 		err := s.Scan(st, func(_ string, n Name, canonical bool) bool {
-			if canonical && strings.HasPrefix(n.ID, id) && generatedID(n.ID) && !found[n.ID] && s.generated(n.ID) {
-				found[n.ID] = true
+			if canonical && n.ID != full && strings.HasPrefix(n.ID, id) && generatedID(n.ID) && s.generated(n.ID) {
+				full, several = n.ID, full != ""
 			}
-			return len(found) < 2
+			return !several
 		})
-		if err != nil {
+		switch {
+		case err != nil:
 			return "", err
+		case several:
+			return "", jobErr(id, ErrAmbiguous)
 		}
 	}
-	switch len(found) {
-	case 0:
+	if full == "" {
 		return "", jobErr(id, ErrNotFound)
-	case 1:
-		for full := range found {
-			return full, nil
-		}
 	}
-	return "", jobErr(id, ErrAmbiguous)
+	return full, nil
 }
 
 // generated reports whether the id of a job is one that nobody chose.
