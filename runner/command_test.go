@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -113,6 +114,21 @@ func TestLogLines(t *testing.T) {
 	const want = "out\nqueuectl: attempt 1 failed: exit status 1\n--- attempt 2, TIME\nout\nqueuectl: attempt 2 failed: exit status 1\n"
 	if text != want {
 		t.Errorf("log:\n%s", text)
+	}
+}
+
+// A job cannot read through its standard output what it, or another job that had
+// its id, has printed.
+func TestLogIsOnlyWritten(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("asks /proc")
+	}
+	s := newSpool(t)
+	enqueue(t, s, `{"id":"a","command":"grep flags: /proc/self/fdinfo/1 /proc/self/fdinfo/2"}`)
+	drained(t, s, Options{Commands: true})
+	modes := regexp.MustCompile(`flags:\s*[0-7]*([0-7])\n`).FindAllStringSubmatch(logOf(t, job(t, s, "a")), -1)
+	if len(modes) != 2 || modes[0][1] != "1" || modes[1][1] != "1" { // O_WRONLY
+		t.Errorf("its log is open as %q", modes)
 	}
 }
 

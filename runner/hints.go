@@ -120,7 +120,9 @@ func (d *dispatcher) hint(ctx context.Context, h spool.Hint) {
 func (d *dispatcher) went(p string) {
 	if it := d.order.known[p]; it != nil && it.in != nil {
 		d.order.forget(it)
-		d.noProblem(it)
+		if d.problems.drop(p) {
+			d.want(reporting)
+		}
 		d.drain.changed()
 	}
 }

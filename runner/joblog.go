@@ -30,7 +30,7 @@ func (l *jobLog) open() (*os.File, error) {
 		return nil, err
 	}
 	if l.c.Attempt > 1 || size(f) > 0 {
-		fmt.Fprintf(f, "%s--- attempt %d, %s\n", lineEnd(f), l.c.Attempt, time.Now().UTC().Format(time.RFC3339))
+		fmt.Fprintf(f, "%s--- attempt %d, %s\n", l.lineEnd(), l.c.Attempt, time.Now().UTC().Format(time.RFC3339))
 	}
 	l.f = f
 	return f, nil
@@ -60,7 +60,7 @@ func (l *jobLog) end(e *ending) (err error) {
 	if e.reason != "" {
 		var f *os.File
 		if f, err = l.open(); err == nil {
-			_, err = fmt.Fprintf(f, "%s%squeuectl: attempt %d %s\n", lineEnd(f), e.detail, l.c.Attempt, e.logLine())
+			_, err = fmt.Fprintf(f, "%s%squeuectl: attempt %d %s\n", l.lineEnd(), e.detail, l.c.Attempt, e.logLine())
 		}
 	}
 	if l.f == nil {
@@ -75,16 +75,11 @@ func (l *jobLog) end(e *ending) (err error) {
 }
 
 // lineEnd is what ends a line that a job has left open.
-func lineEnd(f *os.File) string {
-	info, err := f.Stat()
-	if err != nil || info.Size() == 0 {
-		return ""
+func (l *jobLog) lineEnd() string {
+	if l.c.LogEndsInLine() {
+		return "\n"
 	}
-	last := make([]byte, 1)
-	if _, err := f.ReadAt(last, info.Size()-1); err != nil || last[0] == '\n' {
-		return ""
-	}
-	return "\n"
+	return ""
 }
 
 func (e *ending) logLine() string {

@@ -49,6 +49,9 @@ func (ps problems) add(it *item, pr *problem, limit int) {
 	}
 	ps.of[it.path] = pr
 	if pr.id != "" {
+		if old := ps.at[pr.id]; old != it.path {
+			ps.drop(old)
+		}
 		ps.at[pr.id] = it.path
 	}
 }
@@ -87,7 +90,7 @@ func (d *dispatcher) passOver(it *item, reason string, first time.Duration) {
 	} else {
 		pr.pause = min(2*pr.pause, passOverMax)
 	}
-	pr.unable = first == passOverMin
+	pr.unable, pr.pid = first == passOverMin, 0
 	pr.reason, pr.until = reason, d.now.Add(pr.pause)
 	d.order.putOff(it, pr.until)
 	d.want(reporting)

@@ -135,6 +135,47 @@ func TestProblemOfAJobThatMovedOn(t *testing.T) {
 	})
 }
 
+// Where it still has one, that is told once, and the job is not tried sooner for it.
+func TestProblemMovesWithItsJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		enqueue(t, s, `{"id":"a","kind":"k"}`)
+		old := "pending/" + filepath.Base(job(t, s, "a").File)
+		var moved atomic.Bool
+		p, m, w := fake(t, s, Options{Handlers: handlers}, func(_ int, path string) error {
+			if path == old && moved.Load() {
+				return spool.ErrGone
+			}
+			return syscall.EACCES
+		})
+		r := run(t, p)
+		time.Sleep(20 * time.Minute)
+		if _, err := s.Cancel(t.Context(), "a"); err != nil {
+			t.Error(err)
+		}
+		if err := s.Retry(t.Context(), "a"); err != nil {
+			t.Error(err)
+		}
+		moved.Store(true)
+		m.mu.Lock()
+		before := len(m.problems)
+		m.mu.Unlock()
+		w.hints <- spool.Hint{Path: "pending/" + filepath.Base(job(t, s, "a").File)}
+		time.Sleep(10 * time.Minute)
+		m.mu.Lock()
+		for _, told := range m.problems[before:] {
+			if strings.Count(told, "permission denied") != 1 {
+				t.Errorf("told was %q", told)
+			}
+		}
+		m.mu.Unlock()
+		r.Stop()
+		if err := r.wait(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // What keeps an item waiting may change: the reason is that of now.
 func TestProblemBecomesAnother(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -95,7 +95,8 @@ func (d *dispatcher) held(it *item) {
 // its next attempt.
 func (d *dispatcher) findHolder(it *item) {
 	path := it.path
-	d.problems.add(it, &problem{id: it.id(), reason: "its lock is held by another process", until: d.now}, d.order.limit)
+	pr := &problem{id: it.id(), reason: "its lock is held by another process", until: d.now}
+	d.problems.add(it, pr, d.order.limit)
 	if d.problems.of[path] == nil {
 		return
 	}
@@ -104,9 +105,8 @@ func (d *dispatcher) findHolder(it *item) {
 		w := d.p.q.WaitingFor(path)
 		d.tell(func() {
 			d.lookups--
-			pr := d.problems.of[path]
-			if pr == nil {
-				return
+			if d.problems.of[path] != pr || pr.pause > 0 {
+				return // it is another one by now
 			}
 			if w != nil {
 				pr.reason, pr.pid = w.Reason, w.PID
@@ -151,7 +151,9 @@ func (d *dispatcher) tryFailed(it *item, err error) {
 			return
 		}
 		d.order.forget(it)
-		d.noProblem(it)
+		if d.problems.drop(it.path) { // its job may have another one where it is
+			d.want(reporting)
+		}
 	case isHeld:
 		d.held(it)
 	case isNotDue:

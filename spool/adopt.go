@@ -226,7 +226,7 @@ func (g *staging) adopted(ctx context.Context, p string, info fsys.Info, dec *de
 			}
 		}
 		b := s.adoptedBirth(p, info, dec, id, random)
-		err := g.adoptAs(ctx, b)
+		err := g.adoptAs(ctx, b, len(dec.history) == 0 && runsFrom(stateOf(p)))
 		if dec.ID != "" || !errors.Is(err, ErrTaken) {
 			return b.dest, err
 		}
@@ -246,8 +246,8 @@ func idOfPath(p, suffix string) string {
 	return id + suffix
 }
 
-// adoptAs tries one id.
-func (g *staging) adoptAs(ctx context.Context, b birth) error {
+// adoptAs tries one id, which is for a fresh job or one that there was.
+func (g *staging) adoptAs(ctx context.Context, b birth, fresh bool) error {
 	s := g.s
 	staged := g.path + "/" + path.Base(b.dest)
 	if stateOf(b.dest) != Pending {
@@ -262,7 +262,7 @@ func (g *staging) adoptAs(ctx context.Context, b birth) error {
 	}
 	defer f.Close()
 	if _, err = f.WriteAt(b.data, 0); err == nil {
-		err = s.linkID(ctx, staged, b.name.ID)
+		err = s.linkID(ctx, staged, b.name.ID, fresh)
 	}
 	if err != nil {
 		return errors.Join(err, s.fs.Unlink(staged))

@@ -493,7 +493,8 @@ func (s *Spool) dropStrayLog(p, id string) bool {
 	if s.fs.RenameNoReplace(p, tmp) != nil {
 		return false
 	}
-	if _, err := s.fs.Lstat(idPath(id)); !notExist(err) && s.fs.RenameNoReplace(tmp, p) == nil {
+	if _, err := s.fs.Lstat(idPath(id)); !notExist(err) {
+		_ = s.fs.RenameNoReplace(tmp, p)
 		return false
 	}
 	return s.fs.Unlink(tmp) == nil

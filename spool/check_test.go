@@ -90,6 +90,9 @@ func TestCheckNotes(t *testing.T) {
 		}
 		notes[f.Invariant]++
 	}
+	if !strings.Contains(findings(rep), "pending/dir.json: is a directory, and left where it is") {
+		t.Errorf("it finds\n%s", findings(rep))
+	}
 	if !rep.OK() || notes[invBelongs] != 2 || notes[invNames] != 3 || rep.Jobs != 2 {
 		t.Errorf("%d jobs\n%s", rep.Jobs, findings(rep))
 	}
@@ -109,13 +112,25 @@ func (b *bench) logs() []string {
 
 // A job that was removed by hand leaves its log to nobody.
 func TestLogOfAnIDUsedAgain(t *testing.T) {
-	b := newBench(t)
-	at := b.enqueue("x")
-	must(t, b.appendLog("x", "old\n"))
-	b.rm(at)
-	b.enqueue("x")
-	if b.job("x").Log != "" {
-		t.Errorf("the new job has the log %s", b.job("x").Log)
+	for name, again := range map[string]func(*bench){
+		"enqueue": func(b *bench) { b.enqueue("x") },
+		"batch": func(b *bench) {
+			_, err := b.EnqueueBatch(ctx, [][]byte{[]byte(jobText("x"))})
+			must(b.t, err)
+		},
+		"drop": func(b *bench) {
+			b.put("pending/mine.json", jobText("x"))
+			b.adopt("pending/mine.json", "x")
+		},
+	} {
+		b := newBench(t)
+		at := b.enqueue("x")
+		must(t, b.appendLog("x", "old\n"))
+		b.rm(at)
+		again(b)
+		if b.job("x").Log != "" {
+			t.Errorf("%s: the new job has the log %s", name, b.job("x").Log)
+		}
 	}
 }
 

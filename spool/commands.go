@@ -231,6 +231,9 @@ type CancelReport struct {
 // ended by its pool, which first sends TERM to its process group and 5 seconds
 // later KILL.
 func (s *Spool) Cancel(ctx context.Context, id string) (CancelReport, error) {
+	if err := ctx.Err(); err != nil {
+		return CancelReport{}, jobErr(id, err)
+	}
 	var asked request
 	for range 10 {
 		rep, again, err := s.tryCancel(ctx, id, &asked)

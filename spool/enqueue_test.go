@@ -123,6 +123,13 @@ func TestContextIsHeeded(t *testing.T) {
 	if len(b.ls(Pending)) != 1 {
 		t.Errorf("pending are %q", b.ls(Pending))
 	}
+	c := b.claim(b.pool(), "x")
+	_, err = b.Cancel(done, "x")
+	wantErr(t, err, context.Canceled)
+	if c.CancelRequested() {
+		t.Error("it was asked for all the same")
+	}
+	b.settle(c, Result{Outcome: Succeeded}, Completed)
 	_, err = b.Enqueue(ctx, Job{Kind: "k", Args: json.RawMessage(`{bad`)})
 	wantErr(t, err, ErrInvalid)
 	wantText(t, err, "args")

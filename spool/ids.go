@@ -15,14 +15,14 @@ const waitForStager = 2 * time.Second
 
 // linkID gives a staged file its id. ErrTaken: a job has it. ErrBusy: somebody
 // is about to make one with it, and may still fail.
-func (s *Spool) linkID(ctx context.Context, staged, id string) error {
-	return s.linkIDThen(ctx, staged, id, s.syncing(), false)
+func (s *Spool) linkID(ctx context.Context, staged, id string, fresh bool) error {
+	return s.linkIDThen(ctx, staged, id, s.syncing(), fresh)
 }
 
 // linkIDThen is linkID for those who sync the whole file system afterwards: a
 // new directory below ids/ is made durable only where sync says so. For a fresh
-// job the log goes of one that was removed by hand; what is adopted may be that
-// very job.
+// job the log goes of one that was removed by hand; what is adopted with a history,
+// or where nothing runs from, may be that very job.
 func (s *Spool) linkIDThen(ctx context.Context, staged, id string, sync, fresh bool) error {
 	to, made := idPath(id), false
 	waited := time.Duration(0)

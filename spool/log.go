@@ -88,7 +88,7 @@ func (s *Spool) readLog(id string) (fsys.File, error) {
 // missing.
 func (s *Spool) openLog(id string) (fsys.File, error) {
 	p := logPath(id)
-	const flag = os.O_RDWR | os.O_APPEND | os.O_CREATE
+	const flag = os.O_WRONLY | os.O_APPEND | os.O_CREATE
 	f, err := s.ownLog(p, flag)
 	if notExist(err) {
 		if _, err = s.madeDir(path.Dir(p)); err != nil {
@@ -140,6 +140,23 @@ func (c *Claim) OpenLog() (*os.File, error) {
 		return nil, err
 	}
 	return f.OS(), nil
+}
+
+// LogEndsInLine reports whether what was printed into the job's log last is a part
+// of a line. A job cannot read what it prints into, so the log is opened anew.
+func (c *Claim) LogEndsInLine() bool {
+	f, err := c.pool.s.readLog(c.ID)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || info.Size == 0 {
+		return false
+	}
+	last := make([]byte, 1)
+	_, err = f.ReadAt(last, info.Size-1)
+	return err == nil && last[0] != '\n'
 }
 
 // DropEmptyLog takes the job's log away if nothing was printed into it.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 
 	"queuectl/spool/internal/fsys"
 )
@@ -249,15 +250,17 @@ func (r *record) mend(data []byte) error {
 }
 
 // verify makes sure that the file is as we last knew it before a write, and
-// reads it again where it is not: somebody may have edited it in place.
-func (r *record) verify() error {
+// reads it again where it is not: somebody may have edited it in place. Where it
+// has to be replaced, that is done with what was to be written, so that the file
+// is at no moment without it.
+func (r *record) verify(write func([]Entry) []Entry) (written bool, err error) {
 	if r.rw == nil { // it could not be opened when the file had been replaced
 		if err := r.openForWriting(); err != nil {
-			return err
+			return false, err
 		}
 	}
 	if same, err := r.untouched(); same || err != nil {
-		return err
+		return false, err
 	}
 	known, dec := r.data, r.dec
 	switch err := r.read(); {
@@ -265,14 +268,20 @@ func (r *record) verify() error {
 		// What is there now is no record of this job: the one we know replaces it.
 		r.data, r.dec = known, dec
 	case goesOn(dec.history, r.dec.history):
-		return nil
+		return false, nil
 	}
 	// Or it is from before our last line: what it says, with the history we know.
-	return r.replaceWith(dec.history)
+	if err = r.replaceWith(write(slices.Clone(dec.history))); err != nil {
+		r.data, r.dec = known, dec
+	}
+	return err == nil, err
 }
 
 // untouched reports whether the file ends as we last knew it.
 func (r *record) untouched() (bool, error) {
+	if r.rw == nil {
+		return false, nil
+	}
 	info, err := r.rw.Stat()
 	if err != nil || info.Size != int64(len(r.data)) {
 		return false, err
@@ -298,7 +307,8 @@ func goesOn(known, now []Entry) bool {
 
 // add appends a line to the history.
 func (r *record) add(e Entry) error {
-	if err := r.verify(); err != nil {
+	written, err := r.verify(func(h []Entry) []Entry { return append(h, e) })
+	if written || err != nil {
 		return err
 	}
 	return r.write(appendEntry(e), len(tail), func() { r.dec.history = append(r.dec.history, e) })
@@ -328,7 +338,11 @@ func (r *record) addThen(e Entry, do func() error) error {
 // complete adds members to the last line. ErrGone: it has ended meanwhile, by a
 // worker that was cut off and had lost its lock.
 func (r *record) complete(e Entry) error {
-	if err := r.verify(); err != nil {
+	written, err := r.verify(func(h []Entry) []Entry {
+		h[len(h)-1] = merge(h[len(h)-1], e)
+		return h
+	})
+	if written || err != nil {
 		return err
 	}
 	if last := r.dec.history[len(r.dec.history)-1]; last.Outcome != "" {
@@ -360,19 +374,23 @@ func (r *record) write(b []byte, n int, known func()) error {
 // history, under the same name, and holds the new one instead.
 func (r *record) replaceWith(history []Entry) error {
 	data := fileOf(r.dec, r.id, r.s.sys.now(), history)
+	dec, err := decodeFile(data, maxFile)
+	if err != nil {
+		return err
+	}
 	f, err := r.s.replace(r.id, r.path, r.info, data, r.path)
 	if err != nil {
 		return err
 	}
+	info, err := f.Stat()
+	if err != nil {
+		_ = f.Close()
+		return err
+	}
 	r.close()
-	r.lock = f
-	if r.info, err = f.Stat(); err != nil {
-		return err
-	}
-	if err := r.openForWriting(); err != nil {
-		return err
-	}
-	return r.read()
+	r.lock, r.info, r.data, r.dec, r.ours = f, info, dec.data, dec, dec.appendable()
+	_ = r.openForWriting() // or when it is written to next
+	return nil
 }
 
 // still proves that the file is where we know it to be. ErrGone: it is not.

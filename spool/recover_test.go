@@ -475,6 +475,28 @@ func TestForceRecover(t *testing.T) {
 	b.recover()
 }
 
+// A record that has to be mended while its process is written down has that at
+// every moment: without it, a recovery would run the job beside it.
+func TestMendedWithItsProcess(t *testing.T) {
+	b := newBench(t)
+	b.enqueue("x")
+	old := b.read(b.path("x"))
+	p := b.pool()
+	c := b.claim(p, "x")
+	pid, end := child(t, c.File())
+	b.put(c.Path(), old)
+	b.faults.fail("write", "processing/", errBoom)
+	_ = c.Started(pid)
+	b.faults.clear()
+	b.kill(p)
+	if rep := b.recover(); len(rep.Waiting) != 1 || len(rep.Recovered) > 0 {
+		t.Errorf("recovered %+v", rep)
+	}
+	end()
+	wait(t, "its recovery", func() bool { return len(b.recover().Recovered) == 1 })
+	b.wantState("x", Pending)
+}
+
 // The same of a job that a person has written over without its history.
 func TestForceRecoverWithoutHistory(t *testing.T) {
 	b := newBench(t)

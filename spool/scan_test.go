@@ -54,6 +54,16 @@ func TestResolve(t *testing.T) {
 			}
 		}
 	}
+	// One that a drop got, whose name makes none.
+	b.put("pending/\u540d.json", `{"command":"true"}`)
+	b.random.left = 0
+	b.sys.rands = []string{"stagingstage", "ngmadeofdrop"}
+	to, err := p.Adopt(ctx, "pending/\u540d.json")
+	must(t, err)
+	n, _ := ParseName(path.Base(to))
+	if got, err := b.Resolve(n.ID[:8]); got != n.ID || err != nil {
+		t.Errorf("%q means %q, %v", n.ID[:8], got, err)
+	}
 	// A chosen one that was generated before is another job.
 	must(t, b.Delete(ctx, "abcdefghijk2"))
 	b.enqueue("abcdefghijk2")

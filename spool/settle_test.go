@@ -242,12 +242,14 @@ func TestSettleOfAnOverwrittenJob(t *testing.T) {
 	c := b.claim(b.pool(), "x")
 	b.put(c.Path(), `{"id":"x","command":"edited"}`)
 	b.faults.nth("open", "processing/", 0, func() error { return syscall.EMFILE })
-	_, err := c.Settle(Result{Outcome: Succeeded})
-	wantErr(t, err, syscall.EMFILE)
+	must(t, c.Started(1234))
 	if !b.faults.spent() {
 		t.Fatal("nothing was opened")
 	}
 	b.settle(c, Result{Outcome: Succeeded}, Completed)
+	if e := b.last("x"); e.PID != 1234 || e.Outcome != Succeeded {
+		t.Errorf("its line is %+v", e)
+	}
 }
 
 // An editor that has held a job's file since before the claim saves it: what it
@@ -262,6 +264,9 @@ func TestSettleAfterAnOldSave(t *testing.T) {
 		b.put(c.Path(), old)
 		must(t, c.Started(1234))
 		b.put(c.Path(), old)
+		b.faults.before("mkdir", "tmp/", func() error { return syscall.ENOSPC }) // and it cannot be mended at once
+		_, err := c.Settle(Result{Outcome: Succeeded})
+		wantErr(t, err, syscall.ENOSPC)
 		b.settle(c, Result{Outcome: Succeeded}, Completed)
 		j := b.wantState("x", Completed)
 		if e := b.last("x"); j.Command != "edited" || e.Outcome != Succeeded || e.PID != 1234 || e.Claim != c.key {

@@ -23,7 +23,7 @@ func (b *bench) staged(id string, linked bool) *staging {
 	must(b.t, err)
 	must(b.t, f.Close())
 	if linked {
-		must(b.t, b.linkID(ctx, p, id))
+		must(b.t, b.linkID(ctx, p, id, true))
 	}
 	return g
 }
