@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -470,21 +472,31 @@ func (c *checker) tidy() error {
 // tidyLogs removes logs of nothing.
 func (c *checker) tidyLogs() error {
 	s := c.s
-	dead := make(map[string]bool) // a file that was refused, or that no pool has adopted yet
-	for range 2 {                 // one listing can miss a name that is being moved
-		for _, st := range States {
-			err := s.Scan(st, func(_ string, n Name, _ bool) bool { dead[n.ID] = true; return c.ctx.Err() == nil })
+	stray := make(map[string]string) // by id
+	err := s.strayLogs(func(p, id string) bool {
+		stray[id] = p
+		return c.ctx.Err() == nil
+	})
+	if err != nil || len(stray) == 0 {
+		return err
+	}
+	for range 2 { // one listing can miss a name that is being moved
+		for _, st := range States { // a file that was refused, or that no pool has adopted yet
+			err := s.Scan(st, func(_ string, n Name, _ bool) bool {
+				delete(stray, n.ID)
+				return c.ctx.Err() == nil
+			})
 			if err != nil && !notExist(err) {
 				return err
 			}
 		}
 	}
-	return s.strayLogs(func(p, id string) bool {
-		if !dead[id] && s.dropStrayLog(p, id) {
-			c.mended(invBelongs, p, id, "was the log of a job that does not exist")
+	for _, id := range slices.Sorted(maps.Keys(stray)) {
+		if c.ctx.Err() == nil && s.dropStrayLog(stray[id], id) {
+			c.mended(invBelongs, stray[id], id, "was the log of a job that does not exist")
 		}
-		return c.ctx.Err() == nil
-	})
+	}
+	return nil
 }
 
 // dropStrayLog removes a log, unless a job has just got the id, and writes to it.
