@@ -282,10 +282,7 @@ func TestGroupMayCleanUp(t *testing.T) {
 			if log := logOf(t, job(t, s, "a")); !strings.Contains(log, "cleaned") {
 				t.Errorf("it printed %q", log)
 			}
-			r.Stop()
-			if err := r.wait(); err != nil {
-				t.Error(err)
-			}
+			r.ends()
 		})
 	}
 }

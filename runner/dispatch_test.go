@@ -84,6 +84,26 @@ func (m *fakeMember) SetProblems(list []spool.Problem) error {
 	return m.Pool.SetProblems(list)
 }
 
+// hasProblem wants the problems that the pool told last to hold a text.
+func (m *fakeMember) hasProblem(t *testing.T, text string) {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := len(m.problems); n == 0 || !strings.Contains(m.problems[n-1], text) {
+		t.Errorf("it told of the problems %q; want %q last", m.problems, text)
+	}
+}
+
+// hasNoProblem wants it to have told of problems, and last of none.
+func (m *fakeMember) hasNoProblem(t *testing.T) {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if n := len(m.problems); n < 2 || m.problems[n-1] != "[]" {
+		t.Errorf("it told of the problems %q; want none last", m.problems)
+	}
+}
+
 // fake makes a pool whose hints and claims a test controls, and whose time is
 // that of the bubble.
 func fake(t *testing.T, s *spool.Spool, o Options, fail func(n int, path string) error) (*Pool, *fakeMember, *fakeWatch) {
@@ -649,9 +669,6 @@ func TestSameNameWhileAdopted(t *testing.T) {
 		if n := n.Load(); n != 2 {
 			t.Errorf("%d drops were adopted, want 2", n)
 		}
-		r.Stop()
-		if err := r.wait(); err != nil {
-			t.Error(err)
-		}
+		r.ends()
 	})
 }

@@ -100,6 +100,15 @@ func (r *running) wait() error {
 	}
 }
 
+// ends stops the pool softly, and wants it to end well.
+func (r *running) ends() {
+	r.t.Helper()
+	r.Stop()
+	if err := r.wait(); err != nil {
+		r.t.Error(err)
+	}
+}
+
 // drained runs a pool until all is done.
 func drained(t testing.TB, s *spool.Spool, o Options) {
 	t.Helper()

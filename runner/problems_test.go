@@ -62,10 +62,7 @@ func TestBlockedClaimsNothing(t *testing.T) {
 				t.Errorf("%s is %s", id, j.State)
 			}
 		}
-		r.Stop()
-		if err := r.wait(); err != nil {
-			t.Error(err)
-		}
+		r.ends()
 	})
 }
 
@@ -84,15 +81,8 @@ func TestUnstartableIsPutOff(t *testing.T) {
 		if got := m.gaps(); !slices.Equal(got, want) {
 			t.Errorf("it was claimed after %v; want %v", got, want)
 		}
-		m.mu.Lock()
-		if n := len(m.problems); n == 0 || !strings.Contains(m.problems[n-1], "a.log") {
-			t.Errorf("problems: %q", m.problems)
-		}
-		m.mu.Unlock()
-		r.Stop()
-		if err := r.wait(); err != nil {
-			t.Error(err)
-		}
+		m.hasProblem(t, "a.log")
+		r.ends()
 	})
 }
 
@@ -123,15 +113,8 @@ func TestProblemOfAJobThatMovedOn(t *testing.T) {
 		if j := job(t, s, "a"); j.State != spool.Completed {
 			t.Errorf("it is %s", j.State)
 		}
-		m.mu.Lock()
-		if n := len(m.problems); n < 2 || m.problems[n-1] != "[]" {
-			t.Errorf("problems: %q", m.problems)
-		}
-		m.mu.Unlock()
-		r.Stop()
-		if err := r.wait(); err != nil {
-			t.Error(err)
-		}
+		m.hasNoProblem(t)
+		r.ends()
 	})
 }
 
@@ -169,10 +152,7 @@ func TestProblemMovesWithItsJob(t *testing.T) {
 			}
 		}
 		m.mu.Unlock()
-		r.Stop()
-		if err := r.wait(); err != nil {
-			t.Error(err)
-		}
+		r.ends()
 	})
 }
 
@@ -202,11 +182,7 @@ func TestProblemBecomesAnother(t *testing.T) {
 			time.Sleep(2 * time.Second)
 			later.Store(true)
 			time.Sleep(3 * time.Second)
-			m.mu.Lock()
-			if n := len(m.problems); n == 0 || !strings.Contains(m.problems[n-1], c.told) {
-				t.Errorf("%s: problems: %q", name, m.problems)
-			}
-			m.mu.Unlock()
+			m.hasProblem(t, c.told)
 			if c.then == spool.ErrHeld { // which a drain waits for
 				time.Sleep(time.Minute)
 			}
@@ -238,11 +214,7 @@ func TestProblemOfADropIsNotTheJobs(t *testing.T) {
 			})
 			r := run(t, p)
 			time.Sleep(40 * time.Minute)
-			m.mu.Lock()
-			if n := len(m.problems); n == 0 || !strings.Contains(m.problems[n-1], "a") {
-				t.Errorf("problems: %q", m.problems)
-			}
-			m.mu.Unlock()
+			m.hasProblem(t, "a")
 			enqueue(t, s, `{"id":"a","kind":"k"}`)
 			for at, err := range s.List([]spool.State{spool.Pending}, 0) {
 				if err == nil && filepath.Base(at.File) != filepath.Base(drop) {
@@ -256,10 +228,7 @@ func TestProblemOfADropIsNotTheJobs(t *testing.T) {
 			if err := os.Remove(s.Dir() + "/" + drop); err != nil {
 				t.Fatal(err)
 			}
-			r.Stop()
-			if err := r.wait(); err != nil {
-				t.Error(err)
-			}
+			r.ends()
 		})
 	}
 }
@@ -282,18 +251,44 @@ func TestProblemEndsWhenItBegins(t *testing.T) {
 		if j := job(t, s, "a"); j.State != spool.Processing {
 			t.Errorf("it is %s", j.State)
 		}
-		m.mu.Lock()
-		if n := len(m.problems); n < 2 || m.problems[n-1] != "[]" {
-			t.Errorf("problems: %q", m.problems)
-		}
-		m.mu.Unlock()
+		m.hasNoProblem(t)
 		close(block)
-		r.Stop()
-		if err := r.wait(); err != nil {
-			t.Error(err)
-		}
+		r.ends()
 	})
 }
+
+// A file system that says it is full, and has a reserve, is asked once a second; one
+// that refuses stops all claims before one is made in vain.
+func TestFullIsAsked(t *testing.T) {
+	for _, room := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSpool(t)
+			const n = 100
+			for i := range n {
+				enqueue(t, s, `{"id":"j%d","kind":"k"}`, i)
+			}
+			work := func(context.Context, *Job) error { time.Sleep(100 * time.Millisecond); return nil }
+			p, m, _ := fake(t, s, Options{Handlers: map[string]Handler{"k": work}}, nil)
+			q := &fullQueue{roomless{queue: p.q}}
+			q.room.Store(room)
+			p.q = q
+			r := run(t, p)
+			time.Sleep(11 * time.Second)
+			m.mu.Lock()
+			claims, asked := len(m.claims), q.tries.Load()
+			m.mu.Unlock()
+			if room && (claims != n || asked < 10 || asked > 12) || !room && (claims != 0 || asked < 10 || asked > 12) {
+				t.Errorf("with room %v: %d claims, and asked %d times", room, claims, asked)
+			}
+			r.ends()
+		})
+	}
+}
+
+// fullQueue always says that it is full.
+type fullQueue struct{ roomless }
+
+func (*fullQueue) Full() bool { return true }
 
 // What kept the pool from its work is told no longer when it has gone, though no
 // job is left to show it.
@@ -312,15 +307,8 @@ func TestBlockedIsLetGo(t *testing.T) {
 		})
 		r := run(t, p)
 		time.Sleep(5 * time.Second)
-		m.mu.Lock()
-		if n := len(m.problems); n < 2 || m.problems[n-1] != "[]" {
-			t.Errorf("problems: %q", m.problems)
-		}
-		m.mu.Unlock()
-		r.Stop()
-		if err := r.wait(); err != nil {
-			t.Error(err)
-		}
+		m.hasNoProblem(t)
+		r.ends()
 	})
 }
 
@@ -339,10 +327,7 @@ func TestMissingDirectoriesAreMade(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r.Stop()
-	if err := r.wait(); err != nil {
-		t.Error(err)
-	}
+	r.ends()
 	for _, dir := range []string{"processing", "failed"} {
 		if err := os.RemoveAll(s.Dir() + "/" + dir); err != nil {
 			t.Fatal(err)
@@ -385,9 +370,6 @@ func TestBlockedTriesDrops(t *testing.T) {
 		if j := job(t, s, "d"); j.State != spool.Completed {
 			t.Errorf("d is %s", j.State)
 		}
-		r.Stop()
-		if err := r.wait(); err != nil {
-			t.Error(err)
-		}
+		r.ends()
 	})
 }

@@ -692,6 +692,10 @@ func (x *faultFile) ReadAt(b []byte, off int64) (int, error) {
 	return x.File.ReadAt(b, off)
 }
 
+func (x *faultFile) Truncate(size int64) error {
+	return errOr(x.f.hit("truncate", x.p), func() error { return x.File.Truncate(size) })
+}
+
 func (x *faultFile) Sync() error {
 	return errOr(x.f.hit("sync", x.p), x.File.Sync)
 }

@@ -403,6 +403,14 @@ func TestLongLinesAreCompacted(t *testing.T) {
 	if files < 2 || files > 10 {
 		t.Errorf("150 attempts made %d files", files)
 	}
+	// However long they are, what buries a job stays.
+	h := []Entry{{Event: EventEnqueued, Life: "born"}}
+	for range 40 {
+		h = append(h, Entry{Claim: "p.1", Outcome: WorkerLost, Reason: strings.Repeat("x", maxHistory/10)})
+	}
+	if _, uncharged := deathsInRow(compact(h, Stamp{})); uncharged < unchargedDeaths {
+		t.Errorf("%d deaths in a row are left of 40; %d bury a job", uncharged, unchargedDeaths)
+	}
 }
 
 // A reader without the lock that meets the middle of a write reads again.

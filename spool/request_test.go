@@ -251,9 +251,21 @@ func TestCommandThatFails(t *testing.T) {
 		b := newBench(t)
 		at := b.inState(b.pool(), "x", Failed)
 		before := b.read(at)
+		stopped := 0
+		b.faults.before("truncate", "failed/", func() error { // were it killed there
+			dec, _, err := b.peek(at)
+			must(t, err)
+			if stopped = attempts(dec.history, false); stopped != 1 || !dec.torn {
+				t.Errorf("%s: half taken back, it has %d attempts", name, stopped)
+			}
+			return nil
+		})
 		b.faults.fail("rename", "Z-5-x.json", errBoom)
 		wantErr(t, do(b), errBoom)
 		b.faults.clear()
+		if name != "adopt" && stopped == 0 {
+			t.Errorf("%s: nothing was taken back", name)
+		}
 		if b.there("pending/now.json") {
 			b.mv("pending/now.json", at)
 		}
