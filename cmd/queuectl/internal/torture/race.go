@@ -28,7 +28,7 @@ const (
 	raceRename    = "rename"    // one file to a name of one's own
 	raceLink      = "link"      // a file of one's own to one name
 	raceNoReplace = "noreplace" // the same by a rename that replaces nothing
-	raceReplace   = "replace"   // over one name, which the first racer reads
+	raceReplace   = "replace"   // over one name, which the first racer reads all the while
 )
 
 func own(dir string, i, me int) string { return filepath.Join(dir, fmt.Sprintf("own-%d-%d", i, me)) }
@@ -37,8 +37,12 @@ func one(dir string, i int) string     { return filepath.Join(dir, fmt.Sprintf("
 // race waits until all may start, tries for every name, and returns the
 // numbers of those that it won.
 func race(sys system, kind, dir string, me, n int) (won []int, err error) {
+	defer func() { err = errors.Join(err, touch(filepath.Join(dir, fmt.Sprint("done-", me)))) }()
 	if err := touch(filepath.Join(dir, fmt.Sprint("ready-", me))); err != nil {
 		return nil, err
+	}
+	if kind == raceReplace && me == 0 {
+		return nil, readWhole(dir)
 	}
 	for !exists(filepath.Join(dir, "go")) {
 		time.Sleep(time.Millisecond)
@@ -53,7 +57,7 @@ func race(sys system, kind, dir string, me, n int) (won []int, err error) {
 		case raceNoReplace:
 			lost, err = fs.ErrExist, sys.noReplace(own(dir, i, me), one(dir, i))
 		case raceReplace:
-			err = replaceOrRead(sys, dir, i, me)
+			err = sys.rename(own(dir, i, me), one(dir, 0))
 		}
 		switch {
 		case err == nil:
@@ -68,11 +72,13 @@ func race(sys system, kind, dir string, me, n int) (won []int, err error) {
 // whole is what is always to be found at a name that is replaced.
 const whole = "a line that is whole\n"
 
-func replaceOrRead(sys system, dir string, i, me int) error {
-	if me > 0 {
-		return sys.rename(own(dir, i, me), one(dir, 0))
-	}
-	for range racers { // as often as the others replace it
+// readWhole reads the name until all others are done, a minute at most: it
+// begins before they may, so that none of what they do goes unseen because it
+// was slow.
+func readWhole(dir string) error {
+	deadline := time.Now().Add(patience)
+	for done := false; !done; {
+		done = allExist(dir, "done-", 1) || time.Now().After(deadline)
 		text, err := os.ReadFile(one(dir, 0))
 		if err != nil {
 			return err
@@ -82,6 +88,16 @@ func replaceOrRead(sys system, dir string, i, me int) error {
 		}
 	}
 	return nil
+}
+
+// allExist tells whether every racer from the first on has made its file.
+func allExist(dir, name string, first int) bool {
+	for me := first; me < racers; me++ {
+		if !exists(filepath.Join(dir, fmt.Sprint(name, me))) {
+			return false
+		}
+	}
+	return true
 }
 
 // runRace lets all racers run and returns who won what, by name.
@@ -98,14 +114,7 @@ func runRace(ctx context.Context, start starter, kind, dir string) (winners [][]
 			errs[me] = err
 		})
 	}
-	errs[racers] = await(ctx, patience, func() bool {
-		for me := range racers {
-			if !exists(filepath.Join(dir, fmt.Sprint("ready-", me))) {
-				return false
-			}
-		}
-		return true
-	})
+	errs[racers] = await(ctx, patience, func() bool { return allExist(dir, "ready-", 0) })
 	errs[racers+1] = touch(filepath.Join(dir, "go"))
 	racing.Wait()
 	if err := errors.Join(errs...); err != nil {
