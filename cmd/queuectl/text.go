@@ -13,6 +13,8 @@ import (
 	"unicode/utf8"
 
 	"queuectl/spool"
+
+	"github.com/agnivade/levenshtein"
 )
 
 // What comes from a job may hold anything. Before it reaches a terminal, all
@@ -231,29 +233,9 @@ func plural(n int, one, many string) string {
 func closest(word string, names []string) string {
 	best, near := "", 1+max(1, len(word)/3)
 	for _, n := range names {
-		if d := editDistance(word, n); d < near {
+		if d := levenshtein.ComputeDistance(word, n); d < near {
 			best, near = n, d
 		}
 	}
 	return best
-}
-
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			d := diagonal
-			if a[i] != b[j] {
-				d++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(d, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }
