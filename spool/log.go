@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"path"
@@ -144,8 +145,10 @@ func (c *Claim) OpenLog() (*os.File, error) {
 
 // LogEndsInLine reports whether what was printed into the job's log last is a part
 // of a line. A job cannot read what it prints into, so the log is opened anew.
-func (c *Claim) LogEndsInLine() bool {
-	f, err := c.pool.s.readLog(c.ID)
+func (c *Claim) LogEndsInLine() bool { return c.pool.s.logEndsInLine(c.ID) }
+
+func (s *Spool) logEndsInLine(id string) bool {
+	f, err := s.readLog(id)
 	if err != nil {
 		return false
 	}
@@ -157,6 +160,25 @@ func (c *Claim) LogEndsInLine() bool {
 	last := make([]byte, 1)
 	_, err = f.ReadAt(last, info.Size-1)
 	return err == nil && last[0] != '\n'
+}
+
+// logLost says in the log of a job how an attempt ended whose worker could not
+// say it. A job that has printed nothing has none, and what cannot be written
+// keeps nothing from going on.
+func (s *Spool) logLost(id string, attempt int, e Entry) {
+	f, err := s.ownLog(logPath(id), os.O_WRONLY|os.O_APPEND)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	end, how := "", "ended: "+e.Reason
+	if s.logEndsInLine(id) {
+		end = "\n"
+	}
+	if e.Outcome == Cancelled {
+		how = e.Reason
+	}
+	_, _ = fmt.Fprintf(f, "%squeuectl: attempt %d %s\n", end, attempt, how)
 }
 
 // DropEmptyLog takes the job's log away if nothing was printed into it.

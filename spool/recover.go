@@ -176,11 +176,13 @@ func (s *Spool) takeOver(r *record, pool poolFile, known bool) error {
 	}
 	st, to, e := s.verdict(r, n, pool, known)
 	if hostOf(r.name.Pool) != s.sys.self().Host {
+		s.logLost(r.id, last.Attempt, e)
 		return r.replaceAway(e, st, to)
 	}
 	if err := r.complete(e); err != nil {
 		return err
 	}
+	s.logLost(r.id, last.Attempt, e) // before another attempt can begin
 	if err := r.move(st, to); err != nil {
 		return err
 	}
@@ -350,6 +352,7 @@ func (s *Spool) forced(r *record) (State, Name, []Entry) {
 			pool, err := s.readPool(r.name.Pool)
 			var end Entry
 			st, to, end = s.verdict(r, to, pool, err == nil)
+			s.logLost(r.id, last.Attempt, end)
 			h[len(h)-1] = merge(last, end)
 		}
 	}

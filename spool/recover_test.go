@@ -737,3 +737,51 @@ func TestProcessingMovedAway(t *testing.T) {
 	b.kill(q)
 	b.recovered("x")
 }
+
+// Who reads a job's log learns of an attempt whose worker could not say it.
+func TestLostAttemptIsLogged(t *testing.T) {
+	for what, c := range map[string]struct {
+		before, after string
+		lose          func(*bench, *Pool, *Claim)
+	}{
+		"its worker died": {"half a line", "half a line\nqueuectl: attempt 1 ended: its worker died\n", func(b *bench, p *Pool, _ *Claim) {
+			b.kill(p)
+			b.recovered("x")
+		}},
+		"cancelled": {"a line\n", "a line\nqueuectl: attempt 1 cancelled (its worker died)\n", func(b *bench, p *Pool, _ *Claim) {
+			_, err := b.Cancel(ctx, "x")
+			must(t, err)
+			b.kill(p)
+			b.recovered("x")
+		}},
+		"by force": {"a line\n", "a line\nqueuectl: attempt 1 ended: its worker died\n", func(b *bench, p *Pool, c *Claim) {
+			pid, _ := child(t, c.File())
+			must(t, c.Started(pid))
+			b.kill(p)
+			must(t, b.ForceRecover(ctx, "x"))
+			b.recover()
+		}},
+		"nothing printed": {"", "", func(b *bench, p *Pool, _ *Claim) {
+			b.kill(p)
+			b.recovered("x")
+		}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			b := newBench(t)
+			b.enqueue("x")
+			p := b.pool()
+			claim := b.claim(p, "x")
+			if c.before != "" {
+				must(t, b.appendLog("x", c.before))
+			}
+			c.lose(b, p, claim)
+			if c.after == "" {
+				if b.there(logPath("x")) {
+					t.Error("a log was made")
+				}
+			} else if got := b.read(logPath("x")); got != c.after {
+				t.Errorf("the log is %q; want %q", got, c.after)
+			}
+		})
+	}
+}
