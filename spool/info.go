@@ -33,6 +33,7 @@ type JobInfo struct {
 	Log        string    // absolute path, "" where there is none
 	WaitingFor *Waiting
 	Refused    bool    // a drop that could be no job; it has only ID, State, EndedAt, LastError and File
+	Dropped    bool    // a drop of which no pool has made a job yet; it has only State, File and, if it can be none, LastError
 	History    []Entry // nil in lists
 	Raw        []byte  // the whole file; nil in lists
 }
@@ -62,11 +63,12 @@ func (j JobInfo) MarshalJSON() ([]byte, error) {
 		Log        *string  `json:"log"`
 		WaitingFor *Waiting `json:"waiting_for"`
 		Refused    bool     `json:"refused,omitempty"`
+		Dropped    bool     `json:"dropped,omitempty"`
 		History    []Entry  `json:"history,omitempty"`
 	}{
 		j.ID, j.State, j.Priority, stampOrNull(j.Due), j.Attempts, j.MaxRetries, j.Command, j.Argv, j.Kind,
 		stampOrNull(j.CreatedAt), stampOrNull(j.EndedAt), orNull(j.LastError), j.File, orNull(j.Log),
-		j.WaitingFor, j.Refused, j.History,
+		j.WaitingFor, j.Refused, j.Dropped, j.History,
 	})
 }
 
@@ -101,8 +103,9 @@ func (s *Spool) Job(id string) (*JobInfo, error) {
 }
 
 // List lists the jobs of some states, state by state and each in the order of
-// its names, at most limit of them (0: all). A file that cannot be read gives
-// an error and no job, and the walk goes on.
+// its names, at most limit of them (0: all). After those that are pending come
+// the files that were dropped there and are no jobs yet. A file that cannot be
+// read gives an error and no job, and the walk goes on.
 func (s *Spool) List(states []State, limit int) iter.Seq2[*JobInfo, error] {
 	return func(yield func(*JobInfo, error) bool) {
 		n := 0
@@ -129,7 +132,10 @@ func (s *Spool) List(states []State, limit int) iter.Seq2[*JobInfo, error] {
 
 // inspect reads the job's file at a path in a state directory.
 func (s *Spool) inspect(p string, whole bool) (*JobInfo, error) {
-	n, _ := ParseName(path.Base(p))
+	n, canonical := ParseName(path.Base(p))
+	if !canonical {
+		return s.dropInfo(p)
+	}
 	j := &JobInfo{ID: n.ID, State: stateOf(p), Priority: n.Priority, File: s.abs(p)}
 	if j.State == Completed || j.State == Dead {
 		j.EndedAt = n.Time
@@ -159,6 +165,20 @@ func (s *Spool) inspect(p string, whole bool) (*JobInfo, error) {
 	j.WaitingFor = s.waitingFor(p, n, dec, info)
 	if whole {
 		j.History, j.Raw = dec.history, dec.data
+	}
+	return j, nil
+}
+
+// dropInfo is what can be said of a drop: what it will be is found out when it is
+// adopted.
+func (s *Spool) dropInfo(p string) (*JobInfo, error) {
+	info, err := s.fs.Lstat(p)
+	if err != nil {
+		return nil, err
+	}
+	j := &JobInfo{State: Pending, File: s.abs(p), Dropped: true}
+	if info.Mode.IsDir() {
+		j.LastError = "is a directory"
 	}
 	return j, nil
 }

@@ -60,17 +60,19 @@ func (s *Spool) scanName(dir, name string, fn func(string, string, Name, bool) b
 	return fn(dir, name, n, ok)
 }
 
-// entries lists the canonical names of a state in order, at most limit of them
-// (0: all).
+// entries lists the canonical names of a state in order, and then the drops, at
+// most limit of them (0: all).
 func (s *Spool) entries(st State, limit int) ([]string, error) {
-	f := &firsts{limit: limit}
+	jobs, drops := &firsts{limit: limit}, &firsts{limit: limit}
 	err := s.names(st, func(dir, name string, _ Name, canonical bool) bool {
 		if canonical {
-			f.add(dir, name)
+			jobs.add(dir, name)
+		} else if st == Pending {
+			drops.add(dir, name)
 		}
 		return true
 	})
-	return f.list(), err
+	return append(jobs.list(), drops.list()...), err
 }
 
 // firsts are the paths with the first names of many, at most limit (0: all).

@@ -74,7 +74,7 @@ func (c *cli) completeIDs(states ...spool.State) cobra.CompletionFunc {
 		var found []cobra.Completion
 		_ = c.on(cmd, func(s *spool.Spool) error {
 			for j, err := range s.List(states, most) {
-				if err == nil {
+				if err == nil && !j.Dropped {
 					found = append(found, cobra.CompletionWithDesc(j.ID, escape(cut(commandText(j), 40))))
 				}
 			}

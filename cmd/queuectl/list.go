@@ -4,6 +4,7 @@ package main
 
 import (
 	"io"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -28,7 +29,8 @@ func newList(c *cli) *cobra.Command {
 		Long: `List the jobs: state by state, in each by due time or by end.
 
 The column DUE/ENDED says when a waiting job may run, or how long ago one ended.
-ATTEMPTS counts those of this round, of as many as the job may have.`,
+ATTEMPTS counts those of this round, of as many as the job may have. A file that
+was dropped into pending/ has no id until a worker has made a job of it.`,
 		Args:              noArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE:              func(cmd *cobra.Command, _ []string) error { return o.run(cmd) },
@@ -111,6 +113,9 @@ func (c *cli) walk(cmd *cobra.Command, s *spool.Spool, states []spool.State, lim
 }
 
 func (o *listOptions) jobRow(j *spool.JobInfo) []cell {
+	if j.Dropped {
+		return []cell{{}, stateCell(j.State), {}, {}, {}, {text: whatOf(j)}}
+	}
 	attempts := strconv.Itoa(j.Attempts)
 	if !j.Refused {
 		attempts += "/" + strconv.Itoa(j.MaxRetries+1)
@@ -127,8 +132,13 @@ func (o *listOptions) jobRow(j *spool.JobInfo) []cell {
 
 // whatOf is the command, or why there is none.
 func whatOf(j *spool.JobInfo) string {
-	if j.Refused {
+	switch name := filepath.Base(j.File); {
+	case j.Refused:
 		return "(refused: " + j.LastError + ")"
+	case j.Dropped && j.LastError != "":
+		return "(" + name + " " + j.LastError + ", and no job)"
+	case j.Dropped:
+		return "(dropped: " + name + "; a worker makes a job of it)"
 	}
 	return commandText(j)
 }
