@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -107,18 +110,62 @@ func groupAlive(pid int, start uint64) bool {
 	if _, _, s, ok := procStat(strconv.Itoa(pid)); ok && start != 0 && s != start {
 		return false
 	}
-	names := dirNames("/proc")
-	if len(names) == 0 {
+	groups := everybody.groups()
+	if groups == nil {
 		return true
 	}
+	_, lives := groups[pid]
+	return lives
+}
+
+// A census counts the process groups of the machine. Where many ask at one time
+// (a pool that stops has an attempt for each slot), one look at all processes
+// answers all who asked before it began: to look for each would take longer than
+// they have. No more than half of the time is spent so.
+type census struct {
+	look  func() map[int]struct{}
+	begun atomic.Uint64 // looks
+
+	mu     sync.Mutex
+	number uint64 // of the look that living is of
+	living map[int]struct{}
+	ended  time.Time
+	took   time.Duration
+}
+
+var everybody = census{look: liveGroups}
+
+// groups are those that have a member that is not a zombie; nil: that cannot be
+// told.
+func (c *census) groups() map[int]struct{} {
+	asked := c.begun.Load()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.number > asked {
+		return c.living
+	}
+	time.Sleep(c.took - time.Since(c.ended))
+	c.number = c.begun.Add(1)
+	began := time.Now()
+	c.living = c.look()
+	c.ended = time.Now()
+	c.took = c.ended.Sub(began)
+	return c.living
+}
+
+func liveGroups() map[int]struct{} {
+	names := dirNames("/proc")
+	if len(names) == 0 {
+		return nil
+	}
+	groups := make(map[int]struct{}, len(names))
 	for _, n := range names {
 		if n[0] < '0' || n[0] > '9' {
 			continue
 		}
-		state, pgrp, _, ok := procStat(n)
-		if ok && pgrp == pid && state != 'Z' && state != 'X' {
-			return true
+		if state, pgrp, _, ok := procStat(n); ok && state != 'Z' && state != 'X' {
+			groups[pgrp] = struct{}{}
 		}
 	}
-	return false
+	return groups
 }
