@@ -60,8 +60,8 @@ func (s *Spool) adopt(ctx context.Context, p string) (string, error) {
 }
 
 // homecoming gives the inode of a known job its canonical name back, which a
-// person has moved to a name of their own, or from processing/ under its
-// claim's name.
+// person has moved to a name of their own or to that of another job, or from
+// processing/ under its claim's name.
 func (s *Spool) homecoming(p string, info fsys.Info, f fsys.File) (to string, known bool, err error) {
 	id, ok := s.idOfFile(f, info)
 	if !ok {
@@ -70,9 +70,7 @@ func (s *Spool) homecoming(p string, info fsys.Info, f fsys.File) (to string, kn
 	if same, err := s.same(idPath(id), info); err != nil || !same {
 		return "", err != nil, err
 	}
-	n, canonical := ParseName(path.Base(p))
-	canonical = canonical && n.ID == id
-	if canonical && n.Pool == "" {
+	if n, ok := ParseName(path.Base(p)); ok && n.ID == id && n.Pool == "" {
 		return p, true, nil // it has come home meanwhile
 	}
 	r := &record{s: s, id: id, path: p, lock: f, info: info}
@@ -80,16 +78,27 @@ func (s *Spool) homecoming(p string, info fsys.Info, f fsys.File) (to string, kn
 	if err := r.load(); err != nil {
 		return "", true, err
 	}
-	if canonical {
-		n = Name{Time: n.Time, Priority: n.Priority, ID: id}
-	} else {
-		n = Name{Time: s.sys.now(), Priority: lastPriority(r.dec), ID: id} // due now
-	}
-	e := Entry{Event: EventMoved, At: s.stamp(), From: path.Base(p), To: string(Pending) + "/" + n.String()}
-	if err := r.addThen(e, func() error { return r.move(Pending, n) }); err != nil {
+	st, n := s.home(p, r.dec, id)
+	e := Entry{Event: EventMoved, At: s.stamp(), From: path.Base(p), To: string(st) + "/" + n.String()}
+	if err := r.addThen(e, func() error { return r.move(st, n) }); err != nil {
 		return "", true, err
 	}
 	return r.path, true, nil
+}
+
+// home is where the file of a known job belongs that lies at p, where its name is
+// not as it should be: where things run from, in pending/, and due now if the name
+// is not the job's at all; elsewhere where it is.
+func (s *Spool) home(p string, dec *decoded, id string) (State, Name) {
+	n, ok := ParseName(path.Base(p))
+	st := stateOf(p)
+	if !ok || runsFrom(st) {
+		st = Pending
+	}
+	if !ok || n.ID != id && st == Pending {
+		return st, Name{Time: s.sys.now(), Priority: lastPriority(dec), ID: id}
+	}
+	return st, Name{Time: n.Time, Priority: n.Priority, ID: id}
 }
 
 // lastPriority is the one of the job's last canonical name.
@@ -267,7 +276,11 @@ func (g *staging) adoptAs(ctx context.Context, b birth, fresh bool) error {
 	if err != nil {
 		return errors.Join(err, s.fs.Unlink(staged))
 	}
-	return g.syncAndCommit(f, path.Dir(idPath(b.name.ID)), path.Dir(staged))
+	dirs := []string{path.Dir(idPath(b.name.ID)), path.Dir(staged)}
+	if stateOf(b.dest) != Pending {
+		dirs = append(dirs, g.path+"/new")
+	}
+	return g.syncAndCommit(f, dirs...)
 }
 
 // adoptedBirth is the new job of a drop. A file under a canonical name with a
@@ -346,10 +359,7 @@ func (s *Spool) adoptExchanged(p string, info fsys.Info, dec *decoded) (to strin
 func (s *Spool) exchange(p string, info fsys.Info, dec *decoded) (string, error) {
 	dest := p
 	if n, ok := ParseName(path.Base(p)); !ok || n.ID != dec.ID {
-		st := stateOf(p)
-		if n.ID = dec.ID; !ok || runsFrom(st) {
-			st, n = Pending, Name{Time: s.sys.now(), Priority: lastPriority(dec), ID: dec.ID} // due now
-		}
+		st, n := s.home(p, dec, dec.ID)
 		dest = string(st) + "/" + n.String()
 	}
 	line := Entry{Event: EventReplaced, At: s.stamp(), By: "hand", To: dest}

@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -282,6 +283,34 @@ func TestRenamedJob(t *testing.T) {
 	must(t, c.Release("", false))
 	if b.only(Pending) != to {
 		t.Errorf("it lies at %s", b.only(Pending))
+	}
+}
+
+// Under the name of another id it gets its own back where it lies: what has ended
+// or is held does not run for that.
+func TestRenamedToAnotherID(t *testing.T) {
+	for _, st := range []State{Held, Dead, Completed, Failed, Pending} {
+		for what, touch := range map[string]func(*bench) error{
+			"check --repair": func(b *bench) error { _, err := b.Check(ctx, true); return err },
+			"delete":         func(b *bench) error { return b.Delete(ctx, "y") },
+		} {
+			b := newBench(t)
+			at := b.inState(b.pool(), "x", st)
+			known := b.job("x").Attempts
+			there := b.mv(at, strings.Replace(at, "-x.json", "-y.json", 1))
+			rep, err := b.Check(ctx, false)
+			must(t, err)
+			f := slices.DeleteFunc(rep.Findings, func(f Finding) bool { return f.Note })
+			if len(f) != 1 || f[0].Path != there || f[0].ID != "x" || f[0].Invariant != invSecond {
+				t.Errorf("%s: check finds %+v", st, f)
+			}
+			if err := touch(b); err != nil && !errors.Is(err, ErrNotFound) {
+				t.Errorf("%s, %s: %v", st, what, err)
+			}
+			if j := b.wantState("x", st); j.Attempts != known || st != Pending && b.at(at) != j.File {
+				t.Errorf("%s, %s: %d attempts, at %s\n%s", st, what, j.Attempts, j.File, j.Raw)
+			}
+		}
 	}
 }
 

@@ -235,6 +235,9 @@ func (c *checker) torn(p string) bool {
 func (c *checker) second(p string, n Name, dec *decoded, info fsys.Info) {
 	two, err := c.s.fs.Lstat(idPath(n.ID))
 	switch {
+	case notExist(err) && dec.ID != n.ID && validID(dec.ID) && c.s.is(idPath(dec.ID), info):
+		c.where[dec.ID] = append(c.where[dec.ID], p)
+		c.add(invSecond, p, dec.ID, "is the file of job %q under the name of another; \"queuectl check --repair\" gives it its own", dec.ID)
 	case notExist(err):
 		who := ""
 		if st := stateOf(p); runsFrom(st) || st == Failed {

@@ -173,6 +173,8 @@ func TestCrashAdopt(t *testing.T) {
 			}
 		},
 		rest: func(v *view) { v.ranOnce("job") },
+		// What is staged for a state lies below a directory of its own.
+		loose: 60, settled: committedAndSynced,
 	}
 
 	home := crashTest{

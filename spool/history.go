@@ -223,7 +223,7 @@ func attempts(h []Entry, ended bool) int {
 	n, over := 0, false
 	for _, e := range h {
 		st := stateOf(e.To)
-		rests := (e.Event == EventReplaced || e.Event == EventAdopted) && (st == Completed || st == Dead)
+		rests := (st == Completed || st == Dead) && (e.Event == EventReplaced || e.Event == EventAdopted || e.Event == EventMoved)
 		if (over && !rests) || e.Event == EventRetried {
 			n = 0
 		}

@@ -373,7 +373,7 @@ func (r *record) write(b []byte, n int, known func()) error {
 // replaceWith gives the job a new file with the same user's content and this
 // history, under the same name, and holds the new one instead.
 func (r *record) replaceWith(history []Entry) error {
-	data := fileOf(r.dec, r.id, r.s.sys.now(), history)
+	data := fileOf(r.dec, r.id, r.s.sys.now(), r.owned(history))
 	dec, err := decodeFile(data, maxFile)
 	if err != nil {
 		return err

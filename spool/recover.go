@@ -233,7 +233,7 @@ func destination(to string, fallback Name) (State, Name) {
 func (r *record) replaceAway(e Entry, st State, n Name) error {
 	h := append([]Entry(nil), r.dec.history...)
 	h[len(h)-1] = merge(h[len(h)-1], e)
-	f, err := r.s.replace(r.id, r.path, r.info, fileOf(r.dec, r.id, r.s.sys.now(), h), string(st)+"/"+n.String())
+	f, err := r.s.replace(r.id, r.path, r.info, fileOf(r.dec, r.id, r.s.sys.now(), r.owned(h)), string(st)+"/"+n.String())
 	if err != nil {
 		return err
 	}
@@ -318,7 +318,7 @@ func (s *Spool) forceRecover(id string) error {
 		}
 	}
 	st, to, h := s.forced(r)
-	f, err := s.replace(id, p, info, fileOf(r.dec, id, s.sys.now(), h), string(st)+"/"+to.String())
+	f, err := s.replace(id, p, info, fileOf(r.dec, id, s.sys.now(), r.owned(h)), string(st)+"/"+to.String())
 	if err != nil {
 		return err
 	}

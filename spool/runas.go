@@ -3,6 +3,7 @@ package spool
 import (
 	"fmt"
 	"os"
+	"slices"
 
 	"queuectl/spool/internal/fsys"
 )
@@ -85,6 +86,22 @@ func (r *record) owner() uint32 {
 		}
 	}
 	return r.info.UID
+}
+
+// owned is a history for a new file of the job, which is ours: the owner of the
+// one before may have written in its line whom they liked.
+func (r *record) owned(h []Entry) []Entry {
+	if r.info.UID == r.s.me {
+		return h
+	}
+	for i := len(h) - 1; i >= 0; i-- {
+		if h[i].Life != "" {
+			h = slices.Clone(h)
+			h[i].UID = &r.info.UID
+			break
+		}
+	}
+	return h
 }
 
 // dropperOf is who owned the drop of which the last life began.

@@ -64,15 +64,23 @@ func TestOwnerOfAJob(t *testing.T) {
 // they like into it.
 func TestOwnerIsNotWhatAUserSays(t *testing.T) {
 	b := asOwner(t)
-	at := b.dropped("x", 61235)
-	must(t, os.WriteFile(b.at(at), []byte(strings.Replace(b.read(at), `"uid":61235`, `"uid":61236`, 1)), 0o600))
-	must(t, os.Chown(b.at(at), 61235, 61235))
-	if c := b.claim(b.pool(), "x"); c.Owner != 61235 {
-		t.Errorf("runs as %d", c.Owner)
+	line := `,` + "\n" + `{"event":"moved","at":"2026-01-01T00:00:00.000000Z"}`
+	for id, end := range map[string]string{
+		"x":         "\n]}\n",
+		"rewritten": "\n]}\n\n", // it is replaced by a file of ours
+		"compacted": strings.Repeat(line, 2*maxHistory/len(line)) + "\n]}\n",
+	} {
+		at := b.dropped(id, 61235)
+		text := strings.Replace(b.read(at), `"uid":61235`, `"uid":61236`, 1)
+		must(t, os.WriteFile(b.at(at), []byte(strings.Replace(text, "\n]}\n", end, 1)), 0o600))
+		must(t, os.Chown(b.at(at), 61235, 61235))
+		if c := b.claim(b.pool(), id); c.Owner != 61235 {
+			t.Errorf("%s: runs as %d", id, c.Owner)
+		}
 	}
 	must(t, b.SetConfig("allow_group", "61240"))
 	b.clk.add(configAge)
-	at = b.dropped("y", 61235)
+	at := b.dropped("y", 61235)
 	must(t, os.Chown(b.at(at), 0, 61240))
 	must(t, os.Chmod(b.at(at), 0o660))
 	b.untrusted(at, "others may write to it")
