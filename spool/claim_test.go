@@ -535,3 +535,26 @@ func TestChangedIDIsTold(t *testing.T) {
 		}
 	}
 }
+
+// An error of the moment is no reason to give a running job another file: its
+// process has inherited the lock of the one it has.
+func TestReadErrorKeepsTheFile(t *testing.T) {
+	for _, n := range []int{1, 2} { // of how it ends, and of the whole
+		b := newBench(t)
+		b.enqueue("x")
+		c := b.claim(b.pool(), "x")
+		pid, _ := child(t, c.File())
+		if n == 2 { // nor one of how it reads after an edit
+			b.put(c.Path(), strings.Replace(b.read(c.Path()), `{"id"`, `{ "id"`, 1))
+		}
+		file := b.inode(c.Path())
+		b.faults.before("read", "pending/", func() error { return syscall.EIO })
+		if err := c.Started(pid); !errors.Is(err, syscall.EIO) {
+			t.Errorf("it was told %v", err)
+		}
+		if b.inode(c.Path()) != file {
+			t.Error("it has another file")
+		}
+		b.settle(c, Result{Outcome: Succeeded}, Completed)
+	}
+}

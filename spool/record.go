@@ -264,6 +264,8 @@ func (r *record) verify(write func([]Entry) []Entry) (written bool, err error) {
 	}
 	known, dec := r.data, r.dec
 	switch err := r.read(); {
+	case err != nil && !errors.Is(err, ErrInvalid):
+		return false, err // which says nothing of what is there
 	case err != nil || !r.ours || !sameLife(dec, r.dec):
 		// What is there now is no record of this job: the one we know replaces it.
 		r.data, r.dec = known, dec
@@ -288,8 +290,10 @@ func (r *record) untouched() (bool, error) {
 	}
 	end := r.data[max(0, len(r.data)-64):]
 	now := make([]byte, len(end))
-	_, err = r.rw.ReadAt(now, info.Size-int64(len(end)))
-	return err == nil && bytes.Equal(now, end), nil
+	if _, err = r.rw.ReadAt(now, info.Size-int64(len(end))); errors.Is(err, io.EOF) {
+		err = nil // it has been cut since
+	}
+	return err == nil && bytes.Equal(now, end), err
 }
 
 func sameLife(a, b *decoded) bool {
