@@ -433,7 +433,11 @@ func (s *Spool) strayLogs(fn func(p, id string) bool) error {
 }
 
 func (c *checker) config() error {
-	if _, err := c.s.Settings(); err != nil {
+	set, err := c.s.readConfig()
+	if err == nil {
+		_, err = set.list()
+	}
+	if err != nil {
 		c.add(invConfig, configFile, "", "%s", oneLine(err.Error()))
 	}
 	return nil

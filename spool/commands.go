@@ -3,6 +3,7 @@ package spool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path"
 	"strings"
 	"time"
@@ -24,7 +25,11 @@ func (s *Spool) withJob(ctx context.Context, id string, f func(*record) error) e
 		if !errors.Is(err, ErrHeld) && !errors.Is(err, ErrGone) && !errors.Is(err, ErrUnfinished) {
 			return jobErr(id, s.unwritable(err))
 		}
-		if waited > commandPatience {
+		switch {
+		case waited <= commandPatience:
+		case errors.Is(err, ErrUnfinished):
+			return jobErr(id, &InvalidError{Reason: "is not a whole JSON object, or somebody still writes it: mend it, or \"queuectl delete " + id + "\""})
+		default:
 			return jobErr(id, s.busyWith(id))
 		}
 		if err := s.sys.sleep(ctx, pause); err != nil {
@@ -124,7 +129,7 @@ func (e *busyError) Is(target error) bool { return target == ErrBusy }
 
 // Retry makes a failed, completed, dead or held job pending and due now, with
 // a new round of attempts. A refused drop goes back to pending/ under its old
-// name.
+// name. ErrUnsynced: it is retried, but a power cut may undo that.
 func (s *Spool) Retry(ctx context.Context, id string) error {
 	err := s.withJob(ctx, id, func(r *record) error {
 		switch st := stateOf(r.path); st {
@@ -145,7 +150,7 @@ func (s *Spool) Retry(ctx context.Context, id string) error {
 		if err != nil {
 			return err
 		}
-		return s.acknowledge(r)
+		return s.acknowledgeOf(r, "is retried")
 	})
 	if errors.Is(err, errRefusedDrop) {
 		return jobErr(id, s.retryRefused(id))
@@ -172,6 +177,15 @@ func (s *Spool) retryRefused(id string) error {
 func (s *Spool) removeIfThere(p string) error {
 	if err := s.fs.Unlink(p); err != nil && !notExist(err) {
 		return err
+	}
+	return nil
+}
+
+// acknowledgeOf is acknowledge of what was done on demand. ErrUnsynced: it is
+// done, and a power cut may undo it.
+func (s *Spool) acknowledgeOf(r *record, done string) error {
+	if err := s.acknowledge(r); err != nil {
+		return fmt.Errorf("%s, but %w: %w", done, ErrUnsynced, err)
 	}
 	return nil
 }
@@ -206,7 +220,18 @@ func (s *Spool) deleteUnreadable(id string) error {
 	}
 	r := &record{s: s, id: id, path: p, lock: lock, info: info}
 	defer r.close()
-	return r.remove()
+	if s.is(idPath(id), info) {
+		return r.remove()
+	}
+	// An editor has exchanged it: the id's second name is all that there is else.
+	tmp, err := r.takeAway()
+	if err == nil {
+		err = s.removeIfThere(tmp)
+	}
+	if err == nil {
+		_, err = s.freeID(id)
+	}
+	return err
 }
 
 func (s *Spool) deleteRefused(id string) error {
@@ -229,7 +254,7 @@ type CancelReport struct {
 
 // Cancel ends a job for good: one that waits goes to dead/; one that runs is
 // ended by its pool, which first sends TERM to its process group and 5 seconds
-// later KILL.
+// later KILL. ErrUnsynced: it is dead, but a power cut may undo that.
 func (s *Spool) Cancel(ctx context.Context, id string) (CancelReport, error) {
 	if err := ctx.Err(); err != nil {
 		return CancelReport{}, jobErr(id, err)
@@ -311,7 +336,7 @@ func (s *Spool) tryCancel(ctx context.Context, id string, asked *request) (rep C
 	if errors.As(err, &inner) {
 		err = inner.Err
 	}
-	return CancelReport{Done: err == nil}, false, err
+	return CancelReport{Done: err == nil || errors.Is(err, ErrUnsynced)}, false, err
 }
 
 func (s *Spool) cancelWaiting(r *record) error {
@@ -325,7 +350,7 @@ func (s *Spool) cancelWaiting(r *record) error {
 	if err := r.addThen(e, func() error { return r.move(Dead, n) }); err != nil {
 		return err
 	}
-	return errors.Join(s.dropCancel(r.id), s.acknowledge(r))
+	return errors.Join(s.dropCancel(r.id), s.acknowledgeOf(r, "is cancelled"))
 }
 
 // askCancel writes the request, unless the one before is over; it names the life

@@ -211,7 +211,7 @@ func (s *Spool) Setting(name string) (Setting, error) {
 	if err != nil {
 		return Setting{}, err
 	}
-	set, err := s.readConfig()
+	set, err := s.readTrustedConfig()
 	if err != nil {
 		return Setting{}, err
 	}
@@ -236,10 +236,14 @@ func (k *key) in(set settings) Setting {
 // Settings lists all keys with the values in force. With an error, which says
 // what in config.json is wrong, there is a list, too, if it could be read.
 func (s *Spool) Settings() ([]Setting, error) {
-	set, err := s.readConfig()
+	set, err := s.readTrustedConfig()
 	if err != nil {
 		return nil, err
 	}
+	return set.list()
+}
+
+func (set settings) list() ([]Setting, error) {
 	list := make([]Setting, len(keys))
 	var errs []error
 	for i := range keys {
@@ -247,11 +251,11 @@ func (s *Spool) Settings() ([]Setting, error) {
 		if list[i].Invalid != "" {
 			errs = append(errs, errors.New(list[i].Invalid))
 		}
-		delete(set, keys[i].name)
 	}
 	for _, name := range slices.Sorted(maps.Keys(set)) {
-		_, err := findKey(name)
-		errs = append(errs, standsInFile(name, err))
+		if _, err := findKey(name); err != nil {
+			errs = append(errs, standsInFile(name, err))
+		}
 	}
 	return list, errors.Join(errs...)
 }
@@ -276,7 +280,7 @@ func (s *Spool) SetConfig(name, value string) error {
 func (s *Spool) UnsetConfig(name string) error {
 	k, err := findKey(name)
 	if err != nil {
-		if set, e := s.readConfig(); e == nil {
+		if set, e := s.readTrustedConfig(); e == nil {
 			if _, there := set[name]; there {
 				return s.changeConfig(func(set settings) { delete(set, name) })
 			}
@@ -291,7 +295,7 @@ func (s *Spool) UnsetConfig(name string) error {
 func (s *Spool) changeConfig(change func(settings)) error {
 	defer s.config.forget()
 	return s.exclusively("tmp/config.lock", func() error {
-		set, err := s.readConfig()
+		set, err := s.readTrustedConfig()
 		if err != nil {
 			return err
 		}

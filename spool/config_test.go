@@ -347,3 +347,25 @@ func TestConfigReadAgain(t *testing.T) {
 		t.Errorf("after it: max_retries %d, %v", c.MaxRetries, err)
 	}
 }
+
+// What others could have written into config.json is neither shown as in force,
+// nor made ours by the next change.
+func TestUntrustedConfigStaysSo(t *testing.T) {
+	b := newBench(t)
+	b.put("config.json", `{"sync":"off","max_retries":7,"allow_users":"61235"}`)
+	must(t, os.Chmod(b.at("config.json"), 0o666))
+	b.clk.add(configAge)
+	_, get := b.Setting("max_retries")
+	_, list := b.Settings()
+	for what, err := range map[string]error{
+		"get": get, "list": list, "set": b.SetConfig("max_retries", "6"), "unset": b.UnsetConfig("max_retries"), "unset of an unknown key": b.UnsetConfig("nosuch"),
+	} {
+		if err == nil || what != "unset of an unknown key" && !strings.Contains(err.Error(), "is not read") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if c, _ := b.Config(); len(c.AllowUsers) > 0 || c.MaxRetries == 7 {
+		t.Errorf("in force: %+v", c)
+	}
+	must(t, os.Chmod(b.at("config.json"), 0o600))
+}

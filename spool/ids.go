@@ -194,6 +194,24 @@ func (s *Spool) concerns(dir, id string, info fsys.Info, own bool) (bool, error)
 	return false, nil
 }
 
+// freeID makes an orphan's id free, unless somebody is at work with it.
+func (s *Spool) freeID(id string) (bool, error) {
+	f, err := s.fs.OpenPlain(idPath(id), s.lockFor)
+	if err != nil {
+		return false, nil
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil || f.TryLock() != nil {
+		return false, nil
+	}
+	defer f.Unlock()
+	if info.Nlink != 1 {
+		return false, nil
+	}
+	return s.orphan(id, info, true)
+}
+
 // orphan removes the second name of a job whose file a person has removed, and
 // its log, if that is to go too. The caller holds its lock and has seen a link
 // count of 1; one listing can miss a name that is being moved, so it takes two.

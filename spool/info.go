@@ -186,11 +186,15 @@ func (s *Spool) dropInfo(p string) (*JobInfo, error) {
 // unreadableInfo is what can be said of a known job whose file a person has
 // made unreadable.
 func (s *Spool) unreadableInfo(j *JobInfo, err error) (*JobInfo, error) {
-	if j.LastError = s.refusal(j.ID); j.LastError == "" {
-		j.LastError = "its file " + reason(err)
-	}
 	var invalid *InvalidError
 	var untrusted *UntrustedError
+	if j.LastError = s.refusal(j.ID); j.LastError == "" {
+		why := reason(err)
+		if errors.As(err, &invalid) {
+			why = invalid.Error()
+		}
+		j.LastError = "its file " + why
+	}
 	if errors.As(err, &invalid) || errors.As(err, &untrusted) || errors.Is(err, errNotPlain) || notPlain(err) {
 		return j, nil
 	}

@@ -160,8 +160,8 @@ func (r *record) load() error {
 			return err
 		}
 	}
-	if r.s.foreign(r.info) { // nothing is written into it
-		return r.s.trusted(r.path, r.info)
+	if err := r.s.notForeign(r.path, r.info); err != nil { // nothing is written into it
+		return err
 	}
 	if err := r.read(); err != nil {
 		return err

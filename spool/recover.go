@@ -293,8 +293,8 @@ func (s *Spool) forceRecover(id string) error {
 		return err
 	}
 	defer r.abandon()
-	if s.foreign(info) {
-		return s.trusted(p, info)
+	if err := s.notForeign(p, info); err != nil {
+		return err
 	}
 	if stateOf(p) != Processing {
 		err := r.rw.TryLock()

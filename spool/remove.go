@@ -21,25 +21,34 @@ const removal = ".gone"
 // and only if it has no other name but these (rule 3). ErrGone: it was moved
 // or replaced meanwhile.
 func (r *record) remove() error {
+	p, err := r.takeAway()
+	if err != nil {
+		return err
+	}
+	return r.s.finishRemoval(p, r.id, r.lock)
+}
+
+// takeAway takes the job's file out of its state, and returns where it lies now.
+func (r *record) takeAway() (string, error) {
 	s := r.s
 	if err := r.still(); err != nil {
-		return err
+		return "", err
 	}
 	info, err := r.lock.Stat()
 	if err != nil {
-		return err
+		return "", err
 	}
 	p := "tmp/" + s.sys.rand(12) + "." + r.id + removal
 	if err := s.fs.RenameNoReplace(r.path, p); err != nil {
 		if notExist(err) {
-			return ErrGone
+			return "", ErrGone
 		}
-		return s.unwritable(err)
+		return "", s.unwritable(err)
 	}
 	if !s.is(p, info) {
-		return errors.Join(ErrGone, s.putBack(p, r.path))
+		return "", errors.Join(ErrGone, s.putBack(p, r.path))
 	}
-	return s.finishRemoval(p, r.id, r.lock)
+	return p, nil
 }
 
 // finishRemoval goes on where the name in the state directory is gone.

@@ -95,6 +95,42 @@ func TestDeleteOfAMovedJob(t *testing.T) {
 	}
 }
 
+// One that was exchanged for what is no job of ours, or half of one, goes for good,
+// too; what it is, the errors of other commands say.
+func TestDeleteOfWhatIsNoJob(t *testing.T) {
+	for what, c := range map[string]struct {
+		exchange func(b *bench, at string)
+		says     string
+	}{
+		"others can write": {func(b *bench, at string) { must(b.t, os.Chmod(b.at(at), 0o666)) }, "others could run commands"},
+		"empty":            {func(b *bench, at string) { b.exchangeFile(at, "") }, "not a whole JSON object"},
+		"half":             {func(b *bench, at string) { b.exchangeFile(at, `{"id":"x","comm`) }, "not a whole JSON object"},
+		"empty in place":   {func(b *bench, at string) { b.put(at, "") }, "not a whole JSON object"},
+	} {
+		t.Run(what, func(t *testing.T) {
+			b := newBench(t)
+			at := b.inState(b.pool(), "x", Dead)
+			b.exchangeFile(at, b.read(at))
+			c.exchange(b, at)
+			if what != "others can write" {
+				if why := b.job("x").LastError; !strings.Contains(why, c.says) {
+					t.Errorf("it is shown as %q", why)
+				}
+			}
+			if err := b.Retry(ctx, "x"); err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("a retry says %v", err)
+			}
+			must(t, b.Delete(ctx, "x"))
+			b.wantNoJob("x")
+			if b.there(at) || b.there(idPath("x")) {
+				t.Errorf("left\n%s", b.tree())
+			}
+			b.enqueue("x") // its id is free
+			must(t, b.Delete(ctx, "x"))
+		})
+	}
+}
+
 // A file that was exchanged is adopted first, and then deleted as one.
 func TestDeleteOfAnExchangedJob(t *testing.T) {
 	b := newBench(t)

@@ -3,7 +3,6 @@ package spool
 import (
 	"errors"
 	"maps"
-	"os"
 	"path"
 	"slices"
 )
@@ -131,20 +130,7 @@ func (c *checker) tidyOrphans() error {
 		if _, _, err := s.locate(id); !errors.Is(err, ErrNotFound) || s.staging(id) {
 			return c.ctx.Err() == nil
 		}
-		f, err := s.fs.OpenPlain(p, os.O_RDONLY)
-		if err != nil {
-			return true
-		}
-		defer f.Close()
-		info, err := f.Stat()
-		if err != nil || f.TryLock() != nil {
-			return true
-		}
-		defer f.Unlock()
-		if info.Nlink != 1 {
-			return true
-		}
-		if freed, err := s.orphan(id, info, true); freed && err == nil {
+		if freed, err := s.freeID(id); freed && err == nil {
 			c.mended(invOwned, p, id, "its job was removed by hand; the id is free")
 		}
 		return c.ctx.Err() == nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,4 +114,22 @@ func TestSyncGroupFails(t *testing.T) {
 		f.err = nil
 		syncers(t, &g, 3, 1)
 	})
+}
+
+// A retry and a cancel that are done, but not on disk for sure, say both.
+func TestUnsyncedCommands(t *testing.T) {
+	b := newBench(t)
+	must(t, b.SetConfig("sync", "full"))
+	b.clk.add(configAge)
+	b.inState(b.pool(), "x", Dead)
+	b.faults.fail("sync", "", syscall.EIO)
+	wantErr(t, b.Retry(ctx, "x"), ErrUnsynced)
+	b.wantState("x", Pending)
+	rep, err := b.Cancel(ctx, "x")
+	wantErr(t, err, ErrUnsynced)
+	if !rep.Done {
+		t.Errorf("a cancel reports %+v", rep)
+	}
+	b.wantState("x", Dead)
+	b.faults.clear()
 }

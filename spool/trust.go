@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -133,6 +134,15 @@ func (s *Spool) trustLinks(path string, info fsys.Info) error {
 // whom no setting allows to own one.
 func (s *Spool) foreign(info fsys.Info) bool {
 	return !s.ours(info.UID) && !slices.Contains(s.cfg().AllowUsers, info.UID)
+}
+
+// notForeign says why a foreign file is not touched. ErrHeld: a setting has begun
+// to allow it this very moment.
+func (s *Spool) notForeign(path string, info fsys.Info) error {
+	if !s.foreign(info) {
+		return nil
+	}
+	return cmp.Or(s.trusted(path, info), ErrHeld)
 }
 
 // linkOfTheirs refuses to read what may be anything of somebody else's: they, or
