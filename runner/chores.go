@@ -304,6 +304,9 @@ func (d *dispatcher) report() work {
 	return func(context.Context) func() {
 		err := d.p.m.SetProblems(list)
 		return func() {
+			if err != nil {
+				d.wantAt(reporting, d.now.Add(retryFull))
+			}
 			if d.blocked != nil && spool.FileSystemWide(err) {
 				return // it is said already
 			}

@@ -16,8 +16,10 @@ const (
 	badFileMin  = time.Second
 	passOverMin = 30 * time.Second
 	passOverMax = 5 * time.Minute
-	// maxProblems is how many are written down for status.
+	// maxProblems is how many are written down for status, and reportSoon how soon
+	// those that come one after the other are.
 	maxProblems = 100
+	reportSoon  = 250 * time.Millisecond
 )
 
 // A problem is why a job is passed over for a while, or why it waits.
@@ -49,9 +51,6 @@ func (ps problems) add(it *item, pr *problem, limit int) {
 	}
 	ps.of[it.path] = pr
 	if pr.id != "" {
-		if old := ps.at[pr.id]; old != it.path {
-			ps.drop(old)
-		}
 		ps.at[pr.id] = it.path
 	}
 }
@@ -93,7 +92,7 @@ func (d *dispatcher) passOver(it *item, reason string, first time.Duration) {
 	pr.unable, pr.pid = first == passOverMin, 0
 	pr.reason, pr.until = reason, d.now.Add(pr.pause)
 	d.order.putOff(it, pr.until)
-	d.want(reporting)
+	d.wantAt(reporting, d.now.Add(reportSoon)) // many may follow
 }
 
 // noProblem forgets what was wrong with an item, and with its job where that lay
@@ -125,18 +124,30 @@ func (d *dispatcher) unblock() {
 	}
 }
 
-// list is what status shows.
+// list is what status shows: the first ones, and how many there are more. Of a job
+// it is what it has where it lies now.
 func (ps problems) list(blocked error) (list []spool.Problem) {
+	all := 0
+	first := func() {
+		slices.SortFunc(list, func(a, b spool.Problem) int { return strings.Compare(a.ID+a.Reason, b.ID+b.Reason) })
+		list = list[:min(len(list), maxProblems)]
+	}
 	for path, pr := range ps.of {
-		if pr.id == "" { // the path of a drop may hold anything
+		switch {
+		case pr.id == "": // the path of a drop may hold anything
 			list = append(list, spool.Problem{Reason: strconv.Quote(path) + ": " + pr.reason})
+		case ps.at[pr.id] == path:
+			list = append(list, spool.Problem{ID: pr.id, Reason: pr.reason, PID: pr.pid})
+		default:
 			continue
 		}
-		list = append(list, spool.Problem{ID: pr.id, Reason: pr.reason, PID: pr.pid})
+		if all++; len(list) >= 10*maxProblems { // there may be very many
+			first()
+		}
 	}
-	slices.SortFunc(list, func(a, b spool.Problem) int { return strings.Compare(a.ID+a.Reason, b.ID+b.Reason) })
-	if more := len(list) - maxProblems; more > 0 {
-		list = append(list[:maxProblems], spool.Problem{Reason: fmt.Sprintf("and %d more jobs", more)})
+	first()
+	if more := all - len(list); more > 0 {
+		list = append(list, spool.Problem{Reason: fmt.Sprintf("and %d more jobs", more)})
 	}
 	if blocked != nil {
 		list = slices.Insert(list, 0, spool.Problem{Reason: "nothing is started: " + blocked.Error()})

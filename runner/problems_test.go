@@ -290,6 +290,143 @@ type fullQueue struct{ roomless }
 
 func (*fullQueue) Full() bool { return true }
 
+// A try that fails for a reason of its own job tells nothing of a file system that
+// has refused everything: the next one has its turn, and what can run does.
+func TestTryOfItsOwnAccount(t *testing.T) {
+	for what, c := range map[string]struct {
+		jobs int
+		fail error
+	}{
+		"its lock is held":  {3, spool.ErrHeld},
+		"it cannot be read": {400, syscall.EACCES},
+		"of a foreign kind": {400, &unableError{"no handler"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSpool(t)
+			for i := range c.jobs {
+				enqueue(t, s, `{"id":"bad-%d","kind":"k"}`, i)
+			}
+			p, _, _ := fake(t, s, Options{Handlers: handlers}, func(_ int, path string) error {
+				if strings.Contains(path, "-bad-") {
+					return c.fail
+				}
+				return nil
+			})
+			q := &fullQueue{roomless{queue: p.q}}
+			q.room.Store(true)
+			p.q = q
+			r := run(t, p)
+			time.Sleep(20 * time.Minute) // their pauses have grown
+			q.room.Store(false)
+			enqueue(t, s, `{"id":"good","kind":"k"}`)
+			time.Sleep(6 * time.Minute)
+			q.room.Store(true)
+			time.Sleep(time.Minute)
+			if j := job(t, s, "good"); j.State != spool.Completed {
+				t.Errorf("%s: a minute after there is room the other job is %s", what, j.State)
+			}
+			r.ends()
+		})
+	}
+}
+
+// Nor does a job whose command is not found, which is settled without having begun.
+func TestTryThatBeginsNothing(t *testing.T) {
+	s := newSpool(t)
+	for i := range 4 {
+		enqueue(t, s, `{"id":"no-%d","argv":["no-such-command"],"max_retries":0}`, i)
+	}
+	enqueue(t, s, `{"id":"good","command":"true"}`)
+	p, _, _ := fake(t, s, Options{Commands: true}, func(n int, _ string) error {
+		if n == 1 {
+			return &os.PathError{Op: "open", Path: "x", Err: syscall.ENOSPC}
+		}
+		return nil
+	})
+	q := &roomless{queue: p.q}
+	q.room.Store(true)
+	p.q = q
+	r := run(t, p)
+	untilState(t, s, "good", spool.Completed)
+	r.ends()
+	if n := q.tries.Load(); n != 1 {
+		t.Errorf("the file system was asked %d times", n)
+	}
+}
+
+// muteMember cannot write down its problems until there is room.
+type muteMember struct {
+	*fakeMember
+	room atomic.Bool
+}
+
+func (m *muteMember) SetProblems(list []spool.Problem) error {
+	if !m.room.Load() {
+		return &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}
+	}
+	return m.fakeMember.SetProblems(list)
+}
+
+// What could not be written down on a full disk is, as soon as there is room.
+func TestProblemsAreToldOnceThereIsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		enqueue(t, s, `{"id":"a","kind":"other"}`)
+		p, m, _ := fake(t, s, Options{Handlers: handlers}, nil)
+		mute := &muteMember{fakeMember: m}
+		p.m = mute
+		r := run(t, p)
+		time.Sleep(10 * time.Second)
+		mute.room.Store(true)
+		time.Sleep(time.Second)
+		m.hasProblem(t, "no handler")
+		r.ends()
+	})
+}
+
+// Two files of one id have each their own problem: a person, or another user by a
+// drop box, may put them there. A drain ends without them.
+func TestProblemsOfOneID(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		enqueue(t, s, `{"id":"a","kind":"k"}`)
+		file := job(t, s, "a").File
+		other := filepath.Dir(file) + "/20200101T000000.000000Z-5-a.json"
+		if err := os.Link(file, other); err != nil {
+			t.Fatal(err)
+		}
+		defer os.Remove(other)
+		p, m, _ := fake(t, s, Options{Drain: true, Handlers: handlers}, func(int, string) error { return syscall.EACCES })
+		time.AfterFunc(time.Hour, p.Stop)
+		if err := p.Run(t.Context()); err == nil || len(m.claims) != 2*(1+lastTries) {
+			t.Errorf("it ends with %v after %d claims", err, len(m.claims))
+		}
+	})
+}
+
+// Of very many, the first ones are written down, and how many there are more, not
+// after each.
+func TestVeryManyProblems(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		const n = 12*maxProblems + 3
+		for i := range n {
+			enqueue(t, s, `{"id":"j%04d","kind":"other"}`, i)
+		}
+		p, m, _ := fake(t, s, Options{Handlers: handlers}, nil)
+		r := run(t, p)
+		time.Sleep(time.Second)
+		last := m.problems[len(m.problems)-1]
+		if a, b, more := strings.Index(last, "{j0000 "), strings.Index(last, "{j0099 "), strings.Contains(last, "and 1103 more jobs"); a < 0 || b < a || !more || strings.Contains(last, "j0100") {
+			t.Errorf("it told of %.300s … %s", last, last[max(0, len(last)-100):])
+		}
+		if len(m.problems) > 5 {
+			t.Errorf("it told %d times", len(m.problems))
+		}
+		r.ends()
+	})
+}
+
 // What kept the pool from its work is told no longer when it has gone, though no
 // job is left to show it.
 func TestBlockedIsLetGo(t *testing.T) {

@@ -19,6 +19,7 @@ type attempt struct {
 	item *item
 	poke chan struct{} // look whether somebody asked to cancel it
 	news bool          // tell the dispatcher when it has begun
+	try  bool          // it is the one try while the file system refuses
 	free bool          // it has no slot any more; the dispatcher's
 }
 
@@ -38,7 +39,8 @@ type report struct {
 func (d *dispatcher) begin(ctx context.Context, it *item) {
 	it.hinted = false
 	a := &attempt{d: d, item: it, poke: make(chan struct{}, 1)}
-	a.news = d.blocked != nil || len(d.problems.of) > 0
+	a.try = d.blocked != nil
+	a.news = a.try || len(d.problems.of) > 0
 	d.running[a] = struct{}{}
 	d.busy++
 	go func() {
@@ -86,6 +88,9 @@ func (d *dispatcher) ended(a *attempt, rep report) {
 	}
 	d.moved(a.item)
 	d.settledOne()
+	if a.try && rep.err == nil {
+		d.mayTry = true // it began nothing: its command is not found, say
+	}
 	if rep.unstarted == nil {
 		d.drain.tries = 0
 		d.noProblem(a.item)

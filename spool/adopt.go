@@ -33,7 +33,7 @@ const (
 func (s *Spool) adopt(ctx context.Context, p string) (string, error) {
 	f, info, err := s.lockJob(p)
 	if err != nil {
-		err = s.closedDrop(p, err)
+		err = s.closedFile(p, err)
 		if errors.Is(err, errNotPlain) || notPlain(err) {
 			return "", s.refuseOdd(p)
 		}

@@ -121,6 +121,7 @@ func (s *Spool) openRecordIf(p string, flag int, accept func(string, fsys.Info) 
 		flag = s.lockFor
 		lock, info, err = s.lockJobFor(p, flag)
 	}
+	err = s.closedFile(p, err)
 	if errors.Is(err, errNotPlain) || notPlain(err) {
 		return nil, ErrDrop // whose adoption refuses it
 	}

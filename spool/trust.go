@@ -162,9 +162,9 @@ func (s *Spool) dropBox() bool {
 	return err == nil && c.AllowGroup >= 0 && int64(info.GID) == c.AllowGroup && info.Mode.Perm()&groupWrites != 0
 }
 
-// closedDrop explains a drop that we may not read. What is no plain file is
+// closedFile explains a file that we may not read. What is no plain file is
 // refused all the same.
-func (s *Spool) closedDrop(path string, err error) error {
+func (s *Spool) closedFile(path string, err error) error {
 	if !errors.Is(err, fs.ErrPermission) {
 		return err
 	}
@@ -174,6 +174,8 @@ func (s *Spool) closedDrop(path string, err error) error {
 		return err
 	case !info.Mode.IsRegular():
 		return errNotPlain
+	case info.UID == s.me:
+		return &UntrustedError{path, fmt.Sprintf("may not be read (mode %04o)", info.Mode.Perm()), "see \"chmod u+rw " + s.abs(path) + "\""}
 	}
 	return &UntrustedError{
 		path, fmt.Sprintf("belongs to user %d, and user %d may not read it", info.UID, s.me),

@@ -283,3 +283,26 @@ func TestPathInAHistory(t *testing.T) {
 		b.put(at, was)
 	}
 }
+
+// A file that may not be read is told with the way out, whether it is a drop or
+// has the name of a job.
+func TestClosedFile(t *testing.T) {
+	b := newBench(t)
+	at := b.enqueue("x")
+	b.faults.fail("open", at, syscall.EACCES)
+	_, err := b.pool().Claim(at)
+	var u *UntrustedError
+	if !errors.As(err, &u) || !strings.Contains(err.Error(), "may not be read (mode 0600); see \"chmod u+rw "+b.at(at)+"\"") {
+		t.Errorf("a job of our own: %v", err)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, to give files away")
+	}
+	must(t, os.Chown(b.at(at), 61235, 61235))
+	_, err = b.pool().Claim(at)
+	if !errors.As(err, &u) || !strings.Contains(err.Error(), "belongs to user 61235, and user 0 may not read it") {
+		t.Errorf("a job of somebody else: %v", err)
+	}
+	must(t, os.Chown(b.at(at), 0, 0))
+	b.faults.clear()
+}
