@@ -238,7 +238,11 @@ func lookPath(name, cwd string, env []string) (string, error) {
 	if denied != nil {
 		return "", denied
 	}
-	return "", fmt.Errorf("command %q not found", name)
+	hint := ""
+	if strings.ContainsAny(name, " \t\n") {
+		hint = " (it is one word: give each word by itself, or have a shell take it apart as a \"command\")"
+	}
+	return "", fmt.Errorf("command %q not found%s", name, hint)
 }
 
 func checkProgram(name, at string) error {

@@ -33,6 +33,7 @@ type drain struct {
 	tries int       // of the last ones, so far
 	again time.Time // when the present one of these begins
 	left  []string  // paths of what is passed over at the end
+	told  bool      // what it waits for was said
 }
 
 func (dr *drain) changed() { dr.dirty = true }
@@ -111,6 +112,9 @@ func (d *dispatcher) looked(l look, err error) {
 	switch {
 	case err != nil || l.running:
 		d.drain.changed()
+	case l.waiting && d.idle() && d.order.due.Len() > 0 && !d.drain.told:
+		d.drain.told = true
+		d.log.Info("waits for what is due later", "next", time.UnixMicro(d.order.due.head().due).Round(time.Second).Format(time.DateTime))
 	case l.waiting || !d.idle() || d.triesAgain(l.passed):
 	default:
 		d.drain.done = true

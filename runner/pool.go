@@ -148,7 +148,11 @@ func enoughFiles(o Options) error {
 		if most := (int(may) - filesBeside) / each; most > 0 {
 			way += fmt.Sprintf(", or at most %d slots", most)
 		}
-		return fmt.Errorf("a pool with %d slots needs %d open files, and the limit is %d: %s", o.Slots, needs, may, way)
+		slots := fmt.Sprintf("%d slots", o.Slots)
+		if o.Slots == 1 {
+			slots = "one slot"
+		}
+		return fmt.Errorf("a pool with %s needs %d open files, and the limit is %d: %s", slots, needs, may, way)
 	}
 	return nil
 }

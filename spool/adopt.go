@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path"
 	"strconv"
@@ -385,6 +384,15 @@ func (s *Spool) refuse(p string, info fsys.Info, why error) error {
 	return s.bury(p, why.Error())
 }
 
+// errDirectory is a syscall.EISDIR that tells what to do.
+var errDirectory error = isDirectory{}
+
+type isDirectory struct{}
+
+func (isDirectory) Error() string { return "is a directory, and no job: move it elsewhere" }
+
+func (isDirectory) Unwrap() error { return syscall.EISDIR }
+
 // refuseOdd moves what is no plain file to dead/, unopened. Directories stay.
 func (s *Spool) refuseOdd(p string) error {
 	info, err := s.fs.Lstat(p)
@@ -392,7 +400,7 @@ func (s *Spool) refuseOdd(p string) error {
 		return ErrGone
 	}
 	if info.Mode.IsDir() {
-		return &fs.PathError{Op: "adopt", Path: s.abs(p), Err: syscall.EISDIR}
+		return errDirectory
 	}
 	if info.Mode.IsRegular() {
 		return ErrHeld // exchanged this very moment

@@ -70,6 +70,19 @@ func (r CheckReport) OK() bool {
 	return true
 }
 
+// Mendable reports whether a repair mends something of it. Where others could have
+// written to the spool, a repair is refused.
+func (r CheckReport) Mendable() bool {
+	some := false
+	for _, f := range r.Findings {
+		if f.Invariant == invTrust && !f.Note {
+			return false
+		}
+		some = some || strings.Contains(f.Text, "queuectl check --repair") || strings.Contains(f.Text, "queuectl recover")
+	}
+	return some
+}
+
 // Check looks whether all invariants hold. It may run while pools do: what it
 // finds is looked at again before it is told. With repair it first recovers
 // what dead processes left behind and adopts what was copied or exchanged;
@@ -212,7 +225,11 @@ func (c *checker) unreadable(p string, n Name, err error) {
 		c.note(invWhole, p, n.ID, "was made unreadable: %s", why)
 		return
 	}
-	c.add(invWhole, p, n.ID, "%v", err)
+	way := ""
+	if errors.Is(err, ErrInvalid) {
+		way = "; mend it, or \"queuectl delete " + n.ID + "\""
+	}
+	c.add(invWhole, p, n.ID, "%v%s", err, way)
 }
 
 // torn reports whether a file stays as it is although nobody writes to it.

@@ -303,7 +303,7 @@ func (s *Spool) changeConfig(change func(settings)) error {
 			set = make(settings)
 		}
 		change(set)
-		return s.writeOver(configFile, set.file())
+		return s.unwritable(s.writeOver(configFile, set.file()))
 	})
 }
 

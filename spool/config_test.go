@@ -33,7 +33,7 @@ var valuesOf = map[string]struct {
 	"scan_interval":        {map[string]string{"10ms": "10ms", "1h": "1h"}, []string{"0", "1ms", "2h"}},
 	"max_job_size":         {map[string]string{"64": "64", "67108864": "67108864"}, []string{"63", "67108865", "1M"}},
 	"allow_group":          {map[string]string{"": "", "14": "14"}, []string{"nosuchgroup", "1,2", "-1"}},
-	"env_deny":             {map[string]string{"": "", "A_*, *b": "A_*, *b", "*": "*", "null": "null", `"A"`: `"A"`, "7": "7"}, []string{"A[", "A=B", "a/b"}},
+	"env_deny":             {map[string]string{"": "", "A_*, *b": "A_*, *b", "*": "*", "null": "null", `"A"`: `"A"`, "7": "7"}, []string{"A[", "A=B", "a/b", "A B", "A,B\tC"}},
 	"run_as":               {map[string]string{"worker": "worker", "owner": "owner"}, []string{"", "root", "Owner"}},
 	"allow_users":          {map[string]string{"": "", "14,root": "14,root"}, []string{"nosuchuser", "root,nosuchuser"}},
 }

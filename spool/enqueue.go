@@ -50,7 +50,7 @@ func (s *Spool) EnqueueJSON(ctx context.Context, data []byte) (string, error) {
 			continue // a random id that is taken: another one
 		}
 		if err != nil && !errors.Is(err, ErrUnsynced) {
-			return "", err
+			return "", s.unwritable(err)
 		}
 		return b.name.ID, err
 	}
@@ -311,7 +311,7 @@ func (s *Spool) EnqueueBatch(ctx context.Context, jobs [][]byte) ([]string, erro
 	for {
 		ids, err := s.tryBatch(ctx, jobs)
 		if !errors.Is(err, errClash) {
-			return ids, err
+			return ids, s.unwritable(err)
 		}
 	}
 }

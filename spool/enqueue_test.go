@@ -331,6 +331,7 @@ func TestEnqueueFails(t *testing.T) {
 		_, err = b.EnqueueBatch(ctx, [][]byte{[]byte(jobText("y")), []byte(jobText("x-x"))})
 		if step.op != "rename" {
 			wantErr(t, err, syscall.ENOSPC)
+			wantErr(t, err, ErrUnusable)
 			b.wantNoJob("y")
 		}
 		b.recover()

@@ -25,7 +25,7 @@ var patternsKind = valueKind{
 			if name = strings.ToUpper(strings.TrimSpace(name)); name == "" {
 				continue
 			}
-			if _, err := path.Match(name, ""); err != nil || strings.ContainsAny(name, "=/") {
+			if _, err := path.Match(name, ""); err != nil || strings.ContainsAny(name, "=/ \t\r\n") {
 				return nil, errors.New("holds a pattern that no name of a variable can match")
 			}
 			p.list = append(p.list, name)

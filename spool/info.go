@@ -162,7 +162,9 @@ func (s *Spool) inspect(p string, whole bool) (*JobInfo, error) {
 	j.Command, j.Argv, j.Kind, j.CreatedAt = dec.Command, dec.Argv, dec.Kind, dec.CreatedAt
 	j.MaxRetries, j.Attempts = s.maxRetries(dec), attempts(dec.history, j.EndedAt != time.Time{})
 	j.LastError = lastError(dec.history)
-	j.WaitingFor = s.waitingFor(p, n, dec, info)
+	if j.WaitingFor = s.waitingFor(p, n, dec, info); j.WaitingFor == nil && s.orphaned(p, n) {
+		j.WaitingFor = &Waiting{Reason: workerIsDead}
+	}
 	if whole {
 		j.History, j.Raw = dec.history, dec.data
 	}
@@ -189,11 +191,14 @@ func (s *Spool) unreadableInfo(j *JobInfo, err error) (*JobInfo, error) {
 	var invalid *InvalidError
 	var untrusted *UntrustedError
 	if j.LastError = s.refusal(j.ID); j.LastError == "" {
-		why := reason(err)
+		why := " " + reason(err)
 		if errors.As(err, &invalid) {
-			why = invalid.Error()
+			why = " " + invalid.Reason
+			if invalid.Member != "" {
+				why = ": " + invalid.Error()
+			}
 		}
-		j.LastError = "its file " + why
+		j.LastError = "its file" + why
 	}
 	if errors.As(err, &invalid) || errors.As(err, &untrusted) || errors.Is(err, errNotPlain) || notPlain(err) {
 		return j, nil
@@ -429,6 +434,9 @@ func (s *Spool) Status() (*Status, error) {
 	if _, err := s.Config(); err != nil {
 		st.Problems = append(st.Problems, Problem{Reason: oneLine(err.Error())})
 	}
+	if why := s.checkOwner(); why != nil {
+		st.Problems = slices.Insert(st.Problems, 0, Problem{Reason: oneLine(why.Error())})
+	}
 	if lack := s.lack(); lack != "" {
 		st.Problems = slices.Insert(st.Problems, 0, Problem{Reason: lack})
 	}
@@ -452,8 +460,19 @@ func (s *Spool) waitingProblems(st *Status, v *survey) {
 	}
 }
 
+const workerIsDead = "its worker is dead; a pool, or \"queuectl recover\", takes it over"
+
+// orphaned reports whether what lies in processing/ is of a pool that is dead.
+func (s *Spool) orphaned(p string, n Name) bool {
+	if stateOf(p) != Processing {
+		return false
+	}
+	alive, err := s.poolAlive(n.Pool)
+	return !alive && err == nil
+}
+
 func (s *Spool) orphanProblem(o orphan) Problem {
-	p := Problem{ID: o.name.ID, Reason: "its worker is dead; a pool, or \"queuectl recover\", takes it over"}
+	p := Problem{ID: o.name.ID, Reason: workerIsDead}
 	if w := s.WaitingFor(o.path); w != nil {
 		p.Reason, p.PID = w.Reason, w.PID
 	}

@@ -30,7 +30,13 @@ func TestWorkerDied(t *testing.T) {
 	p := b.pool()
 	b.claim(p, "x")
 	b.recovered() // not from a living pool
+	if w := b.job("x").WaitingFor; w != nil {
+		t.Errorf("it waits: %s", w.Reason)
+	}
 	b.kill(p)
+	if w := b.job("x").WaitingFor; w == nil || w.Reason != workerIsDead {
+		t.Errorf("until it is recovered, it waits: %+v", w)
+	}
 	b.recovered("x")
 	if b.only(Pending) != from {
 		t.Errorf("it lies at %s; want %s", b.only(Pending), from)

@@ -265,7 +265,7 @@ func (s *Spool) pruneOne(p string) (bool, error) {
 	r, err := s.openRecord(p)
 	var untrusted *UntrustedError
 	switch {
-	case errors.As(err, &untrusted):
+	case errors.As(err, &untrusted) && untrusted.cause == nil:
 		return false, nil
 	case errors.Is(err, ErrDrop), errors.Is(err, errNotPlain), notPlain(err):
 		return s.pruneRefused(p)

@@ -33,7 +33,17 @@ type request struct {
 	Ended *int `json:"ended,omitempty"`
 }
 
+// ask writes a request. Where there is no room for what it says, an empty one, as
+// a person makes it, means nearly the same; but not that a pool is to hurry.
 func (s *Spool) ask(name string, q request) error {
+	err := s.askInWords(name, q)
+	if FileSystemWide(err) && !q.Now && s.writeNew("control/"+name, nil, false) == nil {
+		return nil
+	}
+	return s.unwritable(err)
+}
+
+func (s *Spool) askInWords(name string, q request) error {
 	data, err := json.Marshal(q)
 	if err != nil {
 		return err

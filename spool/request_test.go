@@ -1,6 +1,7 @@
 package spool
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
@@ -491,4 +492,28 @@ func TestStopOfAnother(t *testing.T) {
 	if stop, _ := p.StopRequested(); stop || b.there(at) {
 		t.Errorf("older than the pool: stops %v, is kept %v", stop, b.there(at))
 	}
+}
+
+// On a full disk a pool can be asked to stop, and a job be cancelled: with an
+// empty request, which says as much. That it is to hurry, none of those says.
+func TestAskWithoutRoom(t *testing.T) {
+	b := newBench(t)
+	p := b.pool()
+	b.enqueue("x")
+	c := b.claim(p, "x")
+	b.faults.fail("write", "tmp/", syscall.ENOSPC)
+	if err := b.RequestStop(p.Name(), true); !errors.Is(err, ErrUnusable) || !strings.Contains(err.Error(), "make room there") {
+		t.Errorf("to hurry: %v", err)
+	}
+	must(t, b.RequestStop(p.Name(), false))
+	rep, err := b.Cancel(ctx, "x")
+	must(t, err)
+	b.faults.clear()
+	if stop, now := p.StopRequested(); !stop || now {
+		t.Errorf("the pool was asked to stop: %v, at once: %v", stop, now)
+	}
+	if !rep.Requested || !c.CancelRequested() {
+		t.Errorf("the job was asked to end: %+v", rep)
+	}
+	must(t, c.Release("", false))
 }

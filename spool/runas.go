@@ -55,10 +55,10 @@ func (s *Spool) runsAs(r *record) (uid uint32, asOwner bool, err error) {
 		if s.me != 0 {
 			return s.me, false, nil
 		}
-		return 0, false, &UntrustedError{r.path, "may have to run as its owner: what config run_as says cannot be read", `see "queuectl config list"`}
+		return 0, false, &UntrustedError{Path: r.path, Reason: "may have to run as its owner: what config run_as says cannot be read", Hint: `see "queuectl config list"`}
 	}
 	uid = r.owner()
-	why := func(reason, hint string) error { return &UntrustedError{r.path, reason, hint} }
+	why := func(reason, hint string) error { return &UntrustedError{Path: r.path, Reason: reason, Hint: hint} }
 	switch {
 	case s.me != 0:
 		err = why(`is to run as its owner (config run_as), and this worker is not root`, "start one as root")
@@ -121,7 +121,7 @@ func (s *Spool) ownersOnly(path string, info fsys.Info) error {
 		return nil
 	}
 	return &UntrustedError{
-		path, fmt.Sprintf("would run as user %d, and others may write to it (mode %04o)", info.UID, info.Mode.Perm()),
-		"see whether it is as it should be, then \"chmod go-w " + s.abs(path) + "\"",
+		Path: path, Reason: fmt.Sprintf("would run as user %d, and others may write to it (mode %04o)", info.UID, info.Mode.Perm()),
+		Hint: "see whether it is as it should be, then \"chmod go-w " + s.abs(path) + "\"",
 	}
 }

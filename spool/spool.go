@@ -123,8 +123,12 @@ func Open(dir string, o Options) (*Spool, error) {
 // missing, where nobody else can lead the way elsewhere. The way to one that is
 // there is looked at once that is open.
 func makeDirs(abs string) error {
-	if info, err := os.Stat(abs); err == nil && info.IsDir() {
+	info, err := os.Stat(abs)
+	if err == nil && info.IsDir() {
 		return nil
+	}
+	if errors.Is(err, fs.ErrPermission) { // it may be there
+		return &SpoolError{Dir: abs, Reason: reason(err), Hint: "name another directory with --spool", Err: err}
 	}
 	s := &Spool{dir: abs, me: uint32(os.Geteuid())}
 	if err := s.checkWay(abs); err != nil {
@@ -406,8 +410,15 @@ func readAll(f fsys.File, size int64) ([]byte, error) {
 	return b[:n], nil
 }
 
-// unwritable says of an error of a change that the spool allows none to us.
+// unwritable says of an error of a change that the spool takes none, or none of
+// ours.
 func (s *Spool) unwritable(err error) error {
+	if errors.Is(err, ErrUnusable) || errors.Is(err, ErrUnsynced) {
+		return err
+	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return &SpoolError{Dir: s.dir, Reason: "cannot be written to: " + reason(err), Hint: "make room there, then try again", Err: err}
+	}
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return &SpoolError{Dir: s.dir, Reason: "cannot be written to: " + reason(err), Hint: "work on it as its owner, on a file system that takes changes", Err: err}
 	}

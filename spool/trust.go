@@ -27,7 +27,10 @@ const (
 // somebody else could have written, and the way out.
 type UntrustedError struct {
 	Path, Reason, Hint string
+	cause              error
 }
+
+func (e *UntrustedError) Unwrap() error { return e.cause }
 
 func (e *UntrustedError) Error() string { return e.Reason + "; " + e.Hint }
 
@@ -104,7 +107,7 @@ func (s *Spool) anyWayOut(path string, info fsys.Info) string {
 func (s *Spool) trusted(path string, info fsys.Info) error {
 	c := s.cfg()
 	if why := s.distrust(path, info, &c); why != "" {
-		return &UntrustedError{path, why + ": others could run commands as us", s.wayOut(path, info)}
+		return &UntrustedError{Path: path, Reason: why + ": others could run commands as you", Hint: s.wayOut(path, info)}
 	}
 	return nil
 }
@@ -174,13 +177,13 @@ func (s *Spool) closedFile(path string, err error) error {
 		return err
 	case !info.Mode.IsRegular():
 		return errNotPlain
-	case info.UID == s.me:
-		return &UntrustedError{path, fmt.Sprintf("may not be read (mode %04o)", info.Mode.Perm()), "see \"chmod u+rw " + s.abs(path) + "\""}
 	}
-	return &UntrustedError{
-		path, fmt.Sprintf("belongs to user %d, and user %d may not read it", info.UID, s.me),
-		fmt.Sprintf("its owner lets it be read with \"setfacl -m u:%d:r %s\"", s.me, s.abs(path)),
+	why := fmt.Sprintf("belongs to user %d, and user %d may not read it", info.UID, s.me)
+	hint := fmt.Sprintf("its owner lets it be read with \"setfacl -m u:%d:r %s\"", s.me, s.abs(path))
+	if info.UID == s.me {
+		why, hint = fmt.Sprintf("may not be read (mode %04o)", info.Mode.Perm()), "see \"chmod u+rw "+s.abs(path)+"\""
 	}
+	return &UntrustedError{path, why, hint, err}
 }
 
 // checkOwner refuses a spool into which somebody untrusted could write. The

@@ -306,3 +306,15 @@ func TestClosedFile(t *testing.T) {
 	must(t, os.Chown(b.at(at), 0, 0))
 	b.faults.clear()
 }
+
+// status tells of what has every command that changes something refused.
+func TestStatusOfARefusedSpool(t *testing.T) {
+	b := newBench(t)
+	must(t, os.Chmod(b.at("pending"), 0o777))
+	st, err := b.Status()
+	must(t, err)
+	if len(st.Problems) != 1 || !strings.Contains(st.Problems[0].Reason, "its directory pending may be written to by everybody") {
+		t.Errorf("problems: %+v", st.Problems)
+	}
+	must(t, os.Chmod(b.at("pending"), 0o700))
+}

@@ -3,8 +3,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"queuectl/spool"
@@ -40,6 +38,5 @@ func (c *cli) cancel(cmd *cobra.Command, s *spool.Spool, id string) error {
 	case rep.Requested:
 		how = "runs; its worker was asked to end it"
 	}
-	_, err = fmt.Fprintln(c.Out, escape(id), escape(how))
-	return err
+	return c.did(id, how)
 }

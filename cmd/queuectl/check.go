@@ -53,7 +53,7 @@ func (o *checkOptions) run(cmd *cobra.Command) error {
 			return err
 		}
 		if !rep.OK() {
-			if !o.repair {
+			if !o.repair && rep.Mendable() {
 				o.say(cmd, `"queuectl check --repair" mends what can be mended`)
 			}
 			return told(exitFailed)

@@ -3,8 +3,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"queuectl/spool"
@@ -30,6 +28,5 @@ func (c *cli) remove(cmd *cobra.Command, s *spool.Spool, id string) error {
 	if err := s.Delete(cmd.Context(), id); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(c.Out, escape(id), "is deleted")
-	return err
+	return c.did(id, "is deleted")
 }

@@ -36,21 +36,32 @@ func (o *workerStartOptions) background(cmd *cobra.Command, s *spool.Spool) erro
 	if err != nil {
 		return err
 	}
-	if name != "" {
-		_, err := fmt.Fprintln(o.Out, name)
-		return err
+	why, failed := strings.CutPrefix(name, notReady)
+	if name != "" && !failed {
+		if _, err := fmt.Fprintln(o.Out, name); err != nil { // to try again would start another one
+			return fmt.Errorf("pool %s works in the background, but that cannot be written: %w", name, err)
+		}
+		return nil
 	}
 	said := make([]byte, 4096)
 	n, _ := log.ReadAt(said, before)
-	if text := strings.TrimSpace(string(said[:n])); text != "" {
+	switch text := strings.TrimSpace(string(said[:n])); {
+	case text != "":
 		fmt.Fprintln(o.Err, escapeLines(text))
+		o.say(cmd, "the worker did not start (%v); its messages are in %s", state, log.Name())
+	case failed: // there is no room for its messages
+		o.say(cmd, "the worker did not start: %s", why)
+	default:
+		o.say(cmd, "the worker did not start (%v), and has said nothing", state)
 	}
-	o.say(cmd, "the worker did not start (%v); its messages are in %s", state, log.Name())
 	if code := exitCode(state.ExitCode()); code > exitDone && code <= exitUnusable {
 		return told(code)
 	}
 	return told(exitFailed)
 }
+
+// notReady begins what a worker says, in the place of its name, that cannot start.
+const notReady = "!"
 
 // spawn starts the worker and waits for its name, or for its end.
 func (o *workerStartOptions) spawn(s *spool.Spool, log *os.File) (name string, state *os.ProcessState, err error) {
@@ -78,11 +89,11 @@ func (o *workerStartOptions) spawn(s *spool.Spool, log *os.File) (name string, s
 	if err != nil {
 		return "", nil, err
 	}
-	if name = strings.TrimSpace(string(said)); name != "" {
+	if name = strings.TrimSpace(string(said)); name != "" && !strings.HasPrefix(name, notReady) {
 		return name, nil, c.Process.Release()
 	}
 	_ = c.Wait() // how it ended says the state
-	return "", c.ProcessState, nil
+	return name, c.ProcessState, nil
 }
 
 // again is the command line of the worker in the background.
@@ -98,7 +109,7 @@ func (o *workerStartOptions) again(s *spool.Spool) []string {
 }
 
 // sayReady tells the process that started this one in the background, which
-// need not be there any more.
+// need not be there any more, this pool's name, or why it cannot start.
 func (o *workerStartOptions) sayReady(name string) {
 	if o.ready == 0 {
 		return

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
+	"github.com/spf13/pflag"
 )
 
 var update = flag.Bool("update", false, "write docs/cli.md and docs/man anew")
@@ -152,7 +153,15 @@ func manuals(t *testing.T, dir string) {
 			b.WriteString(l)
 		}
 		c.Long = b.String()
+		c.Flags().VisitAll(func(f *pflag.Flag) {
+			if strings.Contains(f.Usage, "(default: ") { // which is no value of its own
+				f.DefValue = ""
+			}
+		})
 	})
+	root.Flags().BoolP("version", "v", false, "print the version")
+	root.Long += manStatuses() + manFiles
+	root.Use, root.DisableFlagsInUseLine = "queuectl COMMAND [ARGUMENT…]", true
 	date := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC) // fixed: the pages are to be the same each time
 	err := doc.GenManTree(root, &doc.GenManHeader{
 		Title: "QUEUECTL", Section: "1", Date: &date, Source: "queuectl", Manual: "queuectl",
@@ -160,6 +169,32 @@ func manuals(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+const manFiles = `
+# ENVIRONMENT
+**QUEUECTL_SPOOL**: the spool's directory, where --spool does not say it.
+
+**NO_COLOR**: no colours on a terminal.
+
+# FILES
+**~/.local/state/queuectl/default**: the spool, where nothing says another one; in XDG_STATE_HOME where that is set. In it:
+
+**pending/**, **processing/**, **failed/**, **completed/**, **dead/**, **held/**: the jobs, a file each
+
+**config.json**: the settings, see queuectl-config(1)
+
+**logs/**: what jobs printed
+
+**workers/worker.log**: the messages of workers in the background
+`
+
+func manStatuses() string {
+	text := "\n\n# EXIT STATUS\n"
+	for _, s := range statuses {
+		text += fmt.Sprintf("**%d**: %s\n\n", s.code, strings.ReplaceAll(s.text, "`", ""))
+	}
+	return text
 }
 
 // statuses tells of the exit codes; TestStatuses compares it with them.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -113,7 +114,7 @@ func (o *enqueueOptions) oneForm(cmd *cobra.Command, before, argv []string) erro
 	case forms == 0:
 		return usagef("usage: "+cmd.UseLine(), "no job is given")
 	case len(before) > 0 && before[0] != "-" && !looksJSON(before[0]):
-		return usagef("did you mean: queuectl enqueue -- "+shellLine(append(before[:len(before):len(before)], argv...)), "%q is not JSON", before[0])
+		return usagef("did you mean: queuectl enqueue "+likely(append(before[:len(before):len(before)], argv...)), "%q is not JSON", before[0])
 	case len(before) > 1 && looksJSON(before[0]):
 		return usagef("quote the JSON object as a whole, in single quotes; many go through standard input, with -", "takes one JSON object, not %d arguments", len(before))
 	case forms > 1:
@@ -128,6 +129,19 @@ func (o *enqueueOptions) oneForm(cmd *cobra.Command, before, argv []string) erro
 		}
 	}
 	return nil
+}
+
+// likely is what may have been meant by words that are no JSON: one of several words
+// is a command line.
+func likely(words []string) string {
+	if len(words) == 1 && strings.ContainsAny(words[0], " \t\n") {
+		if words = strings.Fields(words[0]); slices.ContainsFunc(words, func(w string) bool { return strings.IndexFunc(w, special) >= 0 }) {
+			var text strings.Builder
+			_ = writeJSON(&text, map[string]string{"command": strings.Join(words, " ")})
+			return shellLine([]string{strings.TrimSpace(text.String())})
+		}
+	}
+	return "-- " + shellLine(words)
 }
 
 func memberOf(flag string) string {
@@ -149,10 +163,11 @@ func (o *enqueueOptions) enqueue(cmd *cobra.Command, f func(context.Context, *sp
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, s.Close()) }()
 	ids, err := f(cmd.Context(), s)
+	// Before anything is printed: that may be the end of this process (SIGPIPE).
+	closed := s.Close()
 	if err != nil && !errors.Is(err, spool.ErrUnsynced) {
-		return err
+		return errors.Join(err, closed)
 	}
 	told := lines(o.Out, func(w io.Writer) error {
 		for _, id := range ids {
@@ -163,7 +178,7 @@ func (o *enqueueOptions) enqueue(cmd *cobra.Command, f func(context.Context, *sp
 	if told != nil { // to try again would make them twice
 		told = fmt.Errorf("%s, but that cannot be written: %w", enqueued(ids), told)
 	}
-	return errors.Join(err, told)
+	return errors.Join(err, told, closed)
 }
 
 // enqueued says what was made.

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"queuectl/spool"
@@ -49,6 +51,15 @@ func (c *cli) each(cmd *cobra.Command, s *spool.Spool, ids []string, do func(id 
 	return first
 }
 
+// did says what was done with a job. Where that cannot be written, the error says
+// that it was: to try again would do it twice, or fail.
+func (c *cli) did(id, how string) error {
+	if _, err := fmt.Fprintln(c.Out, escape(id), escape(how)); err != nil {
+		return fmt.Errorf("job %q %s, but that cannot be written: %w", id, how, err)
+	}
+	return nil
+}
+
 // all does something with every job in these states; where there is none, it
 // says so. A job of which nothing can be told is passed over, and gives the
 // status.
@@ -72,7 +83,7 @@ func (c *cli) completeIDs(states ...spool.State) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		const most = 200
 		var found []cobra.Completion
-		_ = c.on(cmd, func(s *spool.Spool) error {
+		_ = c.look(cmd, func(s *spool.Spool) error {
 			for j, err := range s.List(states, most) {
 				if err == nil && !j.Dropped {
 					found = append(found, cobra.CompletionWithDesc(j.ID, escape(cut(commandText(j), 40))))

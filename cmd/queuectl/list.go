@@ -5,6 +5,7 @@ package main
 import (
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -54,15 +55,20 @@ func stateNames(sep string) string {
 
 func (o *listOptions) run(cmd *cobra.Command) error {
 	states := spool.States
-	if len(o.states) > 0 {
+	if cmd.Flags().Changed("state") {
 		states = nil
+		if len(o.states) == 0 { // of --state ""
+			o.states = []string{""}
+		}
 	}
 	for _, name := range o.states {
 		st, err := spool.ParseState(name)
 		if err != nil {
 			return usagef("the states are "+stateNames(", "), "--state: no state is named %q", name)
 		}
-		states = append(states, st)
+		if !slices.Contains(states, st) {
+			states = append(states, st)
+		}
 	}
 	if o.limit < 0 {
 		return usagef("", "--limit must not be negative")

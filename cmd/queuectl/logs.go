@@ -74,17 +74,31 @@ func (o *logsOptions) copy(ctx context.Context, s *spool.Spool, j *spool.JobInfo
 		}
 	}()
 	for {
-		if log == nil && j.Log != "" {
-			log, err = s.OpenLog(j.ID)
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return n, err
-			}
-		}
-		if log != nil {
+		if log != nil { // what came before another one had its name
 			m, err := io.Copy(to, log)
 			n += m
 			if err != nil {
 				return n, err
+			}
+		}
+		if j.Log != "" {
+			now, err := s.OpenLog(j.ID)
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+			case err != nil:
+				return n, err
+			case log != nil && sameFile(log, now):
+				now.Close()
+			default:
+				if log != nil {
+					log.Close()
+				}
+				log = now
+				m, err := io.Copy(to, log)
+				n += m
+				if err != nil {
+					return n, err
+				}
 			}
 		}
 		if !o.follow || atRest(j.State) {
@@ -102,3 +116,9 @@ func (o *logsOptions) copy(ctx context.Context, s *spool.Spool, j *spool.JobInfo
 }
 
 func atRest(st spool.State) bool { return st == spool.Completed || st == spool.Dead }
+
+func sameFile(a, b *os.File) bool {
+	x, errX := a.Stat()
+	y, errY := b.Stat()
+	return errX == nil && errY == nil && os.SameFile(x, y)
+}

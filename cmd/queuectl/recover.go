@@ -3,7 +3,7 @@
 package main
 
 import (
-	"fmt"
+	"errors"
 
 	"github.com/spf13/cobra"
 
@@ -41,13 +41,12 @@ func (o *recoverOptions) run(cmd *cobra.Command) error {
 				if err := s.ForceRecover(cmd.Context(), id); err != nil {
 					return err
 				}
-				_, err := fmt.Fprintln(o.Out, escape(id), "is recovered")
-				return err
+				return o.did(id, "is recovered")
 			})
 		}
 		rep, err := s.Recover(cmd.Context())
 		for _, id := range rep.Recovered {
-			fmt.Fprintln(o.Out, escape(id), "is recovered")
+			err = errors.Join(err, o.did(id, "is recovered"))
 		}
 		for _, p := range rep.Waiting {
 			o.say(cmd, "%s waits: %s", p.ID, waitText(p.Reason, p.PID))

@@ -3,8 +3,6 @@
 package main
 
 import (
-	"fmt"
-
 	"github.com/spf13/cobra"
 
 	"queuectl/spool"
@@ -46,6 +44,5 @@ func (c *cli) retry(cmd *cobra.Command, s *spool.Spool, id string) error {
 	if err := s.Retry(cmd.Context(), id); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(c.Out, escape(id), "is pending")
-	return err
+	return c.did(id, "is pending")
 }

@@ -303,7 +303,11 @@ func exactly(names ...string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < len(names):
-			return usagef("usage: "+cmd.UseLine(), "%s is missing", strings.Join(names[len(args):], " and "))
+			is := "is"
+			if len(names)-len(args) > 1 {
+				is = "are"
+			}
+			return usagef("usage: "+cmd.UseLine(), "%s %s missing", strings.Join(names[len(args):], " and "), is)
 		case len(args) > len(names):
 			return usagef("usage: "+cmd.UseLine(), "%q is too much", args[len(names)])
 		}

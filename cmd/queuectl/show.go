@@ -103,7 +103,7 @@ func waitText(reason string, pid int) string {
 func (o *showOptions) history(h []spool.Entry) error {
 	fmt.Fprintln(o.Out)
 	t := o.table()
-	t.width = 0
+	t.width, t.widest = 0, 0
 	t.head("TIME", "EVENT", "TOOK", "DETAILS")
 	for _, e := range h {
 		if e.Event != "" {
@@ -144,8 +144,8 @@ func attemptDetails(e spool.Entry) string {
 		return fmt.Sprintf("running, pid %d", e.PID)
 	}
 	s := strings.ReplaceAll(string(e.Outcome), "_", " ")
-	if strings.HasPrefix(e.Reason, s) { // cancelled before it started
-		return e.Reason
+	if strings.HasPrefix(e.Reason, s) || e.Outcome == spool.WorkerDied || e.Outcome == spool.WorkerLost {
+		return e.Reason // which says it all
 	}
 	if e.Reason != "" {
 		return s + ": " + e.Reason

@@ -85,7 +85,7 @@ func (o *statusOptions) print(st *spool.Status) error {
 
 func poolSummary(st *spool.Status) string {
 	if len(st.Pools) == 0 {
-		if st.Jobs[spool.Pending]+st.Jobs[spool.Failed] > 0 {
+		if st.Jobs[spool.Pending]+st.Jobs[spool.Failed]+st.Jobs[spool.Processing] > 0 {
 			return `none; "queuectl worker start" starts one`
 		}
 		return "none"

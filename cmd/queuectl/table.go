@@ -110,7 +110,11 @@ func (t *table) line(row []cell) {
 			continue
 		}
 		if t.width > 0 {
-			c.text = cut(c.text, max(t.width-at, 8))
+			left := t.width - at
+			if left < 6 { // not even a word: the line is too long anyhow
+				left = 8
+			}
+			c.text = cut(c.text, left)
 		}
 		t.cell(c)
 	}

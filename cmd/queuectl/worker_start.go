@@ -90,6 +90,7 @@ func (o *workerStartOptions) run(cmd *cobra.Command) (err error) {
 		Logger: slog.New(newEvents(o.env)),
 	})
 	if err != nil {
+		o.sayReady(notReady + oneLine(err.Error()))
 		return err
 	}
 	o.sayReady(pool.Name())

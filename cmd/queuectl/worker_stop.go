@@ -55,17 +55,18 @@ func (o *workerStopOptions) run(cmd *cobra.Command) error {
 				o.say(cmd, "%s ends %s first", p.Name, plural(p.Busy, "running job", "running jobs"))
 			}
 		}
-		return o.await(cmd.Context(), s, pools)
+		ctx := cmd.Context()
+		if cmd.Flags().Changed("timeout") { // 0: it only looks
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, time.Duration(o.timeout))
+			defer cancel()
+		}
+		return o.await(ctx, s, pools)
 	})
 }
 
 // await waits until the pools are gone and names each.
 func (o *workerStopOptions) await(ctx context.Context, s *spool.Spool, pools []spool.PoolInfo) error {
-	if o.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Duration(o.timeout))
-		defer cancel()
-	}
 	var left []string
 	for _, p := range pools {
 		err := s.AwaitPool(ctx, p.Name)
