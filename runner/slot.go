@@ -127,7 +127,7 @@ func waits(p string) bool {
 // the pool's end came first.
 func (d *dispatcher) settleFailed(it *item, err error) {
 	if errors.Is(err, spool.ErrGone) {
-		d.log.Info("was moved by hand while it ran", "id", it.id())
+		d.log.Info("was moved or removed by hand while it ran", "id", it.id())
 		return
 	}
 	d.log.Error("cannot settle", "id", it.id(), "error", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -105,6 +106,7 @@ func (s *Spool) Check(ctx context.Context, repair bool) (CheckReport, error) {
 			return c.rep, err
 		}
 	}
+	slices.SortStableFunc(c.rep.Findings, func(a, b Finding) int { return a.Invariant - b.Invariant })
 	c.rep.Findings = append(c.fixed, c.rep.Findings...)
 	return c.rep, nil
 }

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,9 @@ func TestCheckFinds(t *testing.T) {
 			if !strings.Contains(findings(rep), c.text) {
 				t.Errorf("finds\n%s", findings(rep))
 			}
+			if rep.Mendable() != c.mends {
+				t.Errorf("mendable is %v\n%s", rep.Mendable(), findings(rep))
+			}
 			b.clk.add(time.Second)
 			rep, err = b.Check(ctx, true)
 			must(t, err)
@@ -83,6 +87,9 @@ func TestCheckNotes(t *testing.T) {
 	b.mvInto(b.enqueue("x"), Dead)
 	rep, err := b.Check(ctx, false)
 	must(t, err)
+	if !slices.IsSortedFunc(rep.Findings, func(a, b Finding) int { return a.Invariant - b.Invariant }) {
+		t.Errorf("not in the order of the invariants:\n%s", findings(rep))
+	}
 	notes := make(map[int]int)
 	for _, f := range rep.Findings {
 		if !f.Note {
