@@ -416,12 +416,15 @@ func TestVeryManyProblems(t *testing.T) {
 		p, m, _ := fake(t, s, Options{Handlers: handlers}, nil)
 		r := run(t, p)
 		time.Sleep(time.Second)
-		last := m.problems[len(m.problems)-1]
+		m.mu.Lock()
+		told := m.problems
+		m.mu.Unlock()
+		last := told[len(told)-1]
 		if a, b, more := strings.Index(last, "{j0000 "), strings.Index(last, "{j0099 "), strings.Contains(last, "and 1103 more jobs"); a < 0 || b < a || !more || strings.Contains(last, "j0100") {
 			t.Errorf("it told of %.300s … %s", last, last[max(0, len(last)-100):])
 		}
-		if len(m.problems) > 5 {
-			t.Errorf("it told %d times", len(m.problems))
+		if len(told) > 5 {
+			t.Errorf("it told %d times", len(told))
 		}
 		r.ends()
 	})
