@@ -68,18 +68,18 @@ const look = 100 * time.Millisecond
 // rest; that is asked before the log is read, so that nothing is missed.
 func (o *logsOptions) copy(ctx context.Context, s *spool.Spool, j *spool.JobInfo, to io.Writer) (n int64, err error) {
 	var log *os.File
-	defer func() {
-		if log != nil {
-			log.Close()
+	defer func() { log.Close() }() // nil can be closed, too
+	rest := func() error {
+		if log == nil {
+			return nil
 		}
-	}()
+		m, err := io.Copy(to, log)
+		n += m
+		return err
+	}
 	for {
-		if log != nil { // what came before another one had its name
-			m, err := io.Copy(to, log)
-			n += m
-			if err != nil {
-				return n, err
-			}
+		if err := rest(); err != nil {
+			return n, err
 		}
 		if j.Log != "" {
 			now, err := s.OpenLog(j.ID)
@@ -87,16 +87,12 @@ func (o *logsOptions) copy(ctx context.Context, s *spool.Spool, j *spool.JobInfo
 			case errors.Is(err, fs.ErrNotExist):
 			case err != nil:
 				return n, err
-			case log != nil && sameFile(log, now):
+			case sameFile(log, now):
 				now.Close()
-			default:
-				if log != nil {
-					log.Close()
-				}
+			default: // the first one, or one since the logs were emptied
+				log.Close()
 				log = now
-				m, err := io.Copy(to, log)
-				n += m
-				if err != nil {
+				if err := rest(); err != nil {
 					return n, err
 				}
 			}

@@ -82,7 +82,7 @@ func (o *showOptions) print(j *spool.JobInfo) error {
 	if err := t.flush(); err != nil || len(j.History) == 0 {
 		return err
 	}
-	return o.history(j.History)
+	return o.history(j)
 }
 
 // both is a time, and how far off it is.
@@ -100,12 +100,12 @@ func waitText(reason string, pid int) string {
 	return reason
 }
 
-func (o *showOptions) history(h []spool.Entry) error {
+func (o *showOptions) history(j *spool.JobInfo) error {
 	fmt.Fprintln(o.Out)
 	t := o.table()
 	t.width, t.widest = 0, 0
 	t.head("TIME", "EVENT", "TOOK", "DETAILS")
-	for _, e := range h {
+	for _, e := range j.History {
 		if e.Event != "" {
 			t.row(local(e.At.Time), e.Event, "", eventDetails(e))
 			continue
@@ -114,7 +114,11 @@ func (o *showOptions) history(h []spool.Entry) error {
 		if !e.Ended.IsZero() {
 			took = about(e.Ended.Sub(e.Started.Time))
 		}
-		t.row(local(e.Started.Time), "attempt "+strconv.Itoa(e.Attempt), took, attemptDetails(e))
+		details := attemptDetails(e)
+		if e.Outcome == "" && j.WaitingFor != nil {
+			details = "its end is not known yet"
+		}
+		t.row(local(e.Started.Time), "attempt "+strconv.Itoa(e.Attempt), took, details)
 	}
 	return t.flush()
 }
