@@ -83,6 +83,8 @@ func (d *dispatcher) passOver(it *item, reason string, first time.Duration) {
 		pr = &problem{id: it.id()}
 		d.problems.add(it, pr, d.order.limit)
 		d.log.Warn("passed over", "id", called(pr.id, it.path), "reason", reason)
+	} else if pr.id != "" && d.problems.at[pr.id] == "" { // that of another file of its id has gone
+		d.problems.at[pr.id] = it.path
 	}
 	if pr.pause < first {
 		pr.pause = first

@@ -354,6 +354,37 @@ func TestTryThatBeginsNothing(t *testing.T) {
 	}
 }
 
+// Nor does an attempt that was claimed before the file system refused.
+func TestOldAttemptTellsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSpool(t)
+		for i := range 10 {
+			enqueue(t, s, `{"id":"j%d","kind":"k"}`, i)
+		}
+		p, m, _ := fake(t, s, Options{Slots: 2, Handlers: handlers}, func(n int, _ string) error {
+			switch n {
+			case 1:
+				return &os.PathError{Op: "open", Path: "x", Err: syscall.ENOSPC}
+			case 2:
+				time.Sleep(10 * time.Millisecond)
+				return spool.ErrHeld
+			}
+			return nil
+		})
+		q := &roomless{queue: p.q}
+		p.q = q
+		r := run(t, p)
+		time.Sleep(20*time.Second + 500*time.Millisecond)
+		m.mu.Lock()
+		claims := len(m.claims)
+		m.mu.Unlock()
+		if n := q.tries.Load(); claims != 2 || n != 20 {
+			t.Errorf("%d claims, and the file system was asked %d times; want 2 and 20", claims, n)
+		}
+		r.ends()
+	})
+}
+
 // muteMember cannot write down its problems until there is room.
 type muteMember struct {
 	*fakeMember
@@ -402,6 +433,36 @@ func TestProblemsOfOneID(t *testing.T) {
 			t.Errorf("it ends with %v after %d claims", err, len(m.claims))
 		}
 	})
+}
+
+// Where one of them has gone, status tells of the other one.
+func TestProblemThatRemains(t *testing.T) {
+	for _, goes := range []string{"-5-a", "-6-a"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSpool(t)
+			enqueue(t, s, `{"id":"a","kind":"k"}`)
+			file := job(t, s, "a").File
+			if err := os.Link(file, strings.Replace(file, "-5-a", "-6-a", 1)); err != nil {
+				t.Fatal(err)
+			}
+			var gone atomic.Bool
+			p, m, _ := fake(t, s, Options{Handlers: handlers}, func(_ int, path string) error {
+				if strings.Contains(path, goes) && gone.Load() {
+					return spool.ErrGone
+				}
+				return syscall.EACCES
+			})
+			r := run(t, p)
+			time.Sleep(10 * time.Second)
+			if err := os.Remove(strings.Replace(file, "-5-a", goes, 1)); err != nil {
+				t.Fatal(err)
+			}
+			gone.Store(true)
+			time.Sleep(20 * time.Minute)
+			m.hasProblem(t, "permission denied")
+			r.ends()
+		})
+	}
 }
 
 // Of very many, the first ones are written down, and how many there are more, not

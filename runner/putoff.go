@@ -144,9 +144,7 @@ const notWhole = "is not whole yet: it is still being written, or was cut off; i
 // tryFailed puts an item where it belongs after a claim or an adoption that
 // failed.
 func (d *dispatcher) tryFailed(it *item, err error) {
-	why := decide(err)
-	d.mayTry = true // of a file system that refuses everything this told nothing
-	switch why {
+	switch decide(err) {
 	case isGone:
 		if it.hinted {
 			d.order.place(it, d.now)

@@ -19,7 +19,7 @@ type attempt struct {
 	item *item
 	poke chan struct{} // look whether somebody asked to cancel it
 	news bool          // tell the dispatcher when it has begun
-	try  bool          // it is the one try while the file system refuses
+	try  bool          // it is the one try while the file system refuses, and has told nothing of that; the dispatcher's
 	free bool          // it has no slot any more; the dispatcher's
 }
 
@@ -54,10 +54,19 @@ func (d *dispatcher) begin(ctx context.Context, it *item) {
 func (a *attempt) begun() {
 	if a.news {
 		a.d.tell(func() {
+			a.try = false
 			a.d.unblock()
 			a.d.noProblem(a.item)
 		})
 	}
+}
+
+// blocks says that the file system has refused what the attempt needs.
+func (a *attempt) blocks(err error) {
+	a.d.tell(func() {
+		a.try = false
+		a.d.block(err)
+	})
 }
 
 // look has the attempt look for a request.
@@ -82,15 +91,15 @@ func (d *dispatcher) ended(a *attempt, rep report) {
 	delete(d.running, a)
 	d.drain.changed()
 	d.rivals(rep.refused)
+	if a.try && rep.err == nil {
+		d.mayTry = true // it began nothing: its lock is held, its command is not found, say
+	}
 	if rep.refused != nil {
 		d.tryFailed(a.item, rep.refused)
 		return
 	}
 	d.moved(a.item)
 	d.settledOne()
-	if a.try && rep.err == nil {
-		d.mayTry = true // it began nothing: its command is not found, say
-	}
 	if rep.unstarted == nil {
 		d.drain.tries = 0
 		d.noProblem(a.item)
@@ -137,9 +146,13 @@ func (d *dispatcher) settleFailed(it *item, err error) {
 func (d *dispatcher) adopt(ctx context.Context, it *item) {
 	it.hinted = false
 	d.adopts++
+	try := d.blocked != nil // as of an attempt
 	go func() {
 		to, err := d.p.m.Adopt(ctx, it.path)
-		d.tell(func() { d.adopted(it, to, err) })
+		d.tell(func() {
+			d.mayTry = d.mayTry || try
+			d.adopted(it, to, err)
+		})
 	}()
 }
 
@@ -184,7 +197,7 @@ func (a *attempt) run(ctx context.Context) report {
 		return report{} // nobody reads it
 	}
 	if err := l.end(&e); spool.FileSystemWide(err) {
-		a.d.tell(func() { a.d.block(err) })
+		a.blocks(err)
 	}
 	if e.unstarted != nil {
 		rep := a.released(c, "not started: "+e.unstarted.Error(), false)
@@ -262,7 +275,7 @@ func (a *attempt) insist(c *spool.Claim, end func() error) error {
 			a.log(slog.LevelError, "cannot settle, and tries again", c, "error", err)
 		}
 		if spool.FileSystemWide(err) {
-			a.d.tell(func() { a.d.block(err) })
+			a.blocks(err)
 		}
 		select {
 		case <-time.After(retryFull):

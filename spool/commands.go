@@ -216,7 +216,7 @@ func (s *Spool) deleteUnreadable(id string) error {
 		return s.busyWith(id)
 	}
 	if err != nil {
-		return err
+		return s.closedFile(p, err)
 	}
 	r := &record{s: s, id: id, path: p, lock: lock, info: info}
 	defer r.close()

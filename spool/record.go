@@ -190,7 +190,7 @@ func (r *record) openForWriting() (err error) {
 	if r.rw, err = r.s.fs.Open(r.path, os.O_RDWR); elsewhere(err) {
 		return ErrGone
 	} else if err != nil {
-		return err
+		return r.s.closedFile(r.path, err)
 	}
 	if info, err := r.rw.Stat(); err != nil || !info.Same(r.info) {
 		_ = r.rw.Close()

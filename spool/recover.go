@@ -176,7 +176,6 @@ func (s *Spool) takeOver(r *record, pool poolFile, known bool) error {
 	}
 	st, to, e := s.verdict(r, n, pool, known)
 	if hostOf(r.name.Pool) != s.sys.self().Host {
-		s.logLost(r.id, last.Attempt, e)
 		return r.replaceAway(e, st, to)
 	}
 	if err := r.complete(e); err != nil {
@@ -237,6 +236,7 @@ func (r *record) replaceAway(e Entry, st State, n Name) error {
 	if err != nil {
 		return err
 	}
+	r.s.logLost(r.id, h[len(h)-1].Attempt, e)
 	_ = f.Unlock()
 	return errors.Join(f.Close(), r.s.dropCancelIn(st, r.id))
 }
@@ -317,10 +317,13 @@ func (s *Spool) forceRecover(id string) error {
 			return err
 		}
 	}
-	st, to, h := s.forced(r)
+	st, to, h, lost := s.forced(r)
 	f, err := s.replace(id, p, info, fileOf(r.dec, id, s.sys.now(), r.owned(h)), string(st)+"/"+to.String())
 	if err != nil {
 		return err
+	}
+	if lost != nil {
+		s.logLost(id, lost.Attempt, *lost)
 	}
 	_ = f.Unlock()
 	return errors.Join(f.Close(), s.dropCancelIn(st, id))
@@ -339,9 +342,10 @@ func (s *Spool) runsNot(id, pool string) error {
 }
 
 // forced is where a job goes whose last process is left behind, and its
-// history then: what a recovery would do, had that process ended.
-func (s *Spool) forced(r *record) (State, Name, []Entry) {
-	st, to, h := stateOf(r.path), r.name, append([]Entry(nil), r.dec.history...)
+// history then: what a recovery would do, had that process ended. lost is how that
+// would say that the attempt ended, nil where it had.
+func (s *Spool) forced(r *record) (st State, to Name, h []Entry, lost *Entry) {
+	st, to, h = stateOf(r.path), r.name, append([]Entry(nil), r.dec.history...)
 	if last := h[len(h)-1]; st == Processing {
 		st, to = Pending, Name{Time: to.Time, Priority: to.Priority, ID: r.id}
 		switch {
@@ -352,9 +356,9 @@ func (s *Spool) forced(r *record) (State, Name, []Entry) {
 			pool, err := s.readPool(r.name.Pool)
 			var end Entry
 			st, to, end = s.verdict(r, to, pool, err == nil)
-			s.logLost(r.id, last.Attempt, end)
 			h[len(h)-1] = merge(last, end)
+			lost = &h[len(h)-1]
 		}
 	}
-	return st, to, append(h, Entry{Event: EventReplaced, At: s.stamp(), By: "recover --force", To: string(st) + "/" + to.String()})
+	return st, to, append(h[:len(h):len(h)], Entry{Event: EventReplaced, At: s.stamp(), By: "recover --force", To: string(st) + "/" + to.String()}), lost
 }

@@ -383,8 +383,19 @@ func TestAnotherHostsJobIsReplaced(t *testing.T) {
 	defer late.Close()
 	old := b.inode(c.Path())
 	life := c.Life
+	must(t, b.appendLog("x", "a line\n"))
 	b.kill(p)
+	b.faults.fail("write", "tmp/", syscall.EIO)
+	for range 2 { // what fails is tried again, and says so once in the job's log
+		if _, err := b.Recover(ctx); err == nil {
+			t.Error("it was recovered without a new file")
+		}
+	}
+	b.faults.clear()
 	b.recovered("x")
+	if log := b.read(logPath("x")); log != "a line\nqueuectl: attempt 1 ended: its worker was lost\n" {
+		t.Errorf("its log is %q", log)
+	}
 	if b.only(Pending) != from || b.inode(from) == old || b.inode(idPath("x")) != b.inode(from) {
 		t.Errorf("the file is the old one\n%s", b.tree())
 	}

@@ -37,10 +37,20 @@ type request struct {
 // a person makes it, means nearly the same; but not that a pool is to hurry.
 func (s *Spool) ask(name string, q request) error {
 	err := s.askInWords(name, q)
-	if FileSystemWide(err) && !q.Now && s.writeNew("control/"+name, nil, false) == nil {
-		return nil
+	if FileSystemWide(err) && !q.Now {
+		made := s.writeNew("control/"+name, nil, false)
+		if made == nil || exists(made) && s.asked(name, q) {
+			return nil
+		}
 	}
 	return s.unwritable(err)
+}
+
+// asked reports whether there is a request that means what this one does.
+func (s *Spool) asked(name string, q request) bool {
+	there, _, ok := s.request(name)
+	sameEnd := there.Ended == nil && q.Ended == nil || there.Ended != nil && q.Ended != nil && *there.Ended == *q.Ended
+	return ok && (there.Life == "" || there.Life == q.Life && sameEnd)
 }
 
 func (s *Spool) askInWords(name string, q request) error {

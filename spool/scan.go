@@ -115,7 +115,7 @@ func (s *Spool) locate(id string) (string, fsys.Info, error) {
 			return s.locateUnlinked(id)
 		}
 		if err != nil {
-			return "", fsys.Info{}, err
+			return "", fsys.Info{}, s.closedFile(idPath(id), err)
 		}
 		p, info, err := s.follow(f, id)
 		_ = f.Close()

@@ -413,7 +413,8 @@ func readAll(f fsys.File, size int64) ([]byte, error) {
 // unwritable says of an error of a change that the spool takes none, or none of
 // ours.
 func (s *Spool) unwritable(err error) error {
-	if errors.Is(err, ErrUnusable) || errors.Is(err, ErrUnsynced) {
+	var untrusted *UntrustedError
+	if errors.Is(err, ErrUnusable) || errors.Is(err, ErrUnsynced) || errors.As(err, &untrusted) {
 		return err
 	}
 	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {

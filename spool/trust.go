@@ -165,7 +165,7 @@ func (s *Spool) dropBox() bool {
 	return err == nil && c.AllowGroup >= 0 && int64(info.GID) == c.AllowGroup && info.Mode.Perm()&groupWrites != 0
 }
 
-// closedFile explains a file that we may not read. What is no plain file is
+// closedFile explains a file that we may not open. What is no plain file is
 // refused all the same.
 func (s *Spool) closedFile(path string, err error) error {
 	if !errors.Is(err, fs.ErrPermission) {
@@ -178,10 +178,10 @@ func (s *Spool) closedFile(path string, err error) error {
 	case !info.Mode.IsRegular():
 		return errNotPlain
 	}
-	why := fmt.Sprintf("belongs to user %d, and user %d may not read it", info.UID, s.me)
+	why := fmt.Sprintf("belongs to user %d, and user %d may not open it", info.UID, s.me)
 	hint := fmt.Sprintf("its owner lets it be read with \"setfacl -m u:%d:r %s\"", s.me, s.abs(path))
 	if info.UID == s.me {
-		why, hint = fmt.Sprintf("may not be read (mode %04o)", info.Mode.Perm()), "see \"chmod u+rw "+s.abs(path)+"\""
+		why, hint = fmt.Sprintf("may not be opened (mode %04o)", info.Mode.Perm()), "see \"chmod u+rw "+s.abs(path)+"\""
 	}
 	return &UntrustedError{path, why, hint, err}
 }

@@ -292,15 +292,27 @@ func TestClosedFile(t *testing.T) {
 	b.faults.fail("open", at, syscall.EACCES)
 	_, err := b.pool().Claim(at)
 	var u *UntrustedError
-	if !errors.As(err, &u) || !strings.Contains(err.Error(), "may not be read (mode 0600); see \"chmod u+rw "+b.at(at)+"\"") {
+	if !errors.As(err, &u) || !strings.Contains(err.Error(), "may not be opened (mode 0600); see \"chmod u+rw "+b.at(at)+"\"") {
 		t.Errorf("a job of our own: %v", err)
 	}
+	for what, err := range map[string]error{"retry": b.Retry(ctx, "x"), "delete": b.Delete(ctx, "x")} {
+		if !errors.As(err, &u) || !strings.Contains(err.Error(), "chmod u+rw") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	b.faults.clear()
+	b.faults.fail("open", idPath("x"), syscall.EACCES)
+	if err := b.Retry(ctx, "x"); !errors.As(err, &u) || !strings.Contains(err.Error(), "chmod u+rw "+b.at(idPath("x"))) {
+		t.Errorf("whose second name is closed: %v", err)
+	}
+	b.faults.clear()
+	b.faults.fail("open", at, syscall.EACCES)
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, to give files away")
 	}
 	must(t, os.Chown(b.at(at), 61235, 61235))
 	_, err = b.pool().Claim(at)
-	if !errors.As(err, &u) || !strings.Contains(err.Error(), "belongs to user 61235, and user 0 may not read it") {
+	if !errors.As(err, &u) || !strings.Contains(err.Error(), "belongs to user 61235, and user 0 may not open it") {
 		t.Errorf("a job of somebody else: %v", err)
 	}
 	must(t, os.Chown(b.at(at), 0, 0))

@@ -135,9 +135,10 @@ func (o *enqueueOptions) oneForm(cmd *cobra.Command, before, argv []string) erro
 // is a command line.
 func likely(words []string) string {
 	if len(words) == 1 && strings.ContainsAny(words[0], " \t\n") {
-		if words = strings.Fields(words[0]); slices.ContainsFunc(words, func(w string) bool { return strings.IndexFunc(w, special) >= 0 }) {
+		line := words[0]
+		if words = strings.Fields(line); slices.ContainsFunc(words, func(w string) bool { return strings.IndexFunc(w, special) >= 0 }) {
 			var text strings.Builder
-			_ = writeJSON(&text, map[string]string{"command": strings.Join(words, " ")})
+			_ = writeJSON(&text, map[string]string{"command": line})
 			return shellLine([]string{strings.TrimSpace(text.String())})
 		}
 	}

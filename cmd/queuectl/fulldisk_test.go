@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // A small disk is a file system of its own in a file, 16 MiB long. The bench's
@@ -64,6 +65,16 @@ func (d smallDisk) exhaust(inodes bool) (release func()) {
 	}
 	return func() {
 		if err := os.RemoveAll(dir); err != nil {
+			d.Fatal(err)
+		}
+	}
+}
+
+// ages makes the directories that a spool of some age has: a log needs none then.
+func (d smallDisk) ages() {
+	d.Helper()
+	for i := range 256 {
+		if err := os.MkdirAll(filepath.Join(d.spool, "logs", fmt.Sprintf("%02x", i)), 0o700); err != nil {
 			d.Fatal(err)
 		}
 	}
@@ -128,11 +139,7 @@ func TestFullDiskStartsNothing(t *testing.T) {
 	for i := range n {
 		d.enqueue(job{"id": fmt.Sprint("b", i), "command": `echo "$QUEUECTL_JOB_ID" >>"$D/effects"; echo printed`, "max_retries": 1})
 	}
-	for i := range 256 { // as in a spool of some age
-		if err := os.MkdirAll(filepath.Join(d.spool, "logs", fmt.Sprintf("%02x", i)), 0o700); err != nil {
-			d.Fatal(err)
-		}
-	}
+	d.ages()
 	d.q("pause")
 	p := d.start("--count", "2")
 	release := d.exhaust(false)
@@ -147,6 +154,30 @@ func TestFullDiskStartsNothing(t *testing.T) {
 	d.till("all have ended", func() bool { return d.count("completed") == n })
 	if got := d.effects(); len(got) != n {
 		d.Errorf("there ran %q", got)
+	}
+}
+
+// One that a job has filled does not have all others fail, too.
+func TestFullDiskByAJob(t *testing.T) {
+	d := diskBench(t, "-m", "0")
+	const n = 8
+	for i := range n {
+		d.enqueue(job{"id": fmt.Sprint("b", i), "command": "cat /dev/zero >" + d.dir + "/big 2>/dev/null; echo printed; exit 1", "max_retries": 0})
+	}
+	d.ages()
+	p := d.start("--count", "1")
+	p.says("nothing is started until the file system takes changes again")
+	if err := os.Remove(filepath.Join(d.dir, "big")); err != nil {
+		d.Fatal(err)
+	}
+	d.till("the next one has filled it", func() bool { return d.count("dead") >= 2 })
+	time.Sleep(500 * time.Millisecond) // it is asked once a second whether it has room
+	if dead := d.count("dead"); dead > 2 {
+		d.Errorf("%d of %d have failed, on the disk that one had filled\n%s", dead, n, p.messages())
+	}
+	d.q("pause")
+	if err := os.Remove(filepath.Join(d.dir, "big")); err != nil {
+		d.Fatal(err)
 	}
 }
 
