@@ -178,7 +178,7 @@ func (s *Spool) closedFile(path string, err error) error {
 	case !info.Mode.IsRegular():
 		return errNotPlain
 	}
-	why := fmt.Sprintf("belongs to user %d, and user %d may not open it", info.UID, s.me)
+	why := fmt.Sprintf("belongs to user %d, and user %d may not read it", info.UID, s.me)
 	hint := fmt.Sprintf("its owner lets it be read with \"setfacl -m u:%d:r %s\"", s.me, s.abs(path))
 	if info.UID == s.me {
 		why, hint = fmt.Sprintf("may not be opened (mode %04o)", info.Mode.Perm()), "see \"chmod u+rw "+s.abs(path)+"\""

@@ -312,7 +312,7 @@ func TestClosedFile(t *testing.T) {
 	}
 	must(t, os.Chown(b.at(at), 61235, 61235))
 	_, err = b.pool().Claim(at)
-	if !errors.As(err, &u) || !strings.Contains(err.Error(), "belongs to user 61235, and user 0 may not open it") {
+	if !errors.As(err, &u) || !strings.Contains(err.Error(), "belongs to user 61235, and user 0 may not read it") {
 		t.Errorf("a job of somebody else: %v", err)
 	}
 	must(t, os.Chown(b.at(at), 0, 0))
